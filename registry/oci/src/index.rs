@@ -75,4 +75,10 @@ impl Index {
             .min_by_key(|(rank, _)| *rank)
             .map(|(_, descriptor)| descriptor)
     }
+
+    /// Returns the platforms that the list offers, attestations left out.
+    pub fn platforms(&self) -> Vec<Platform> {
+        let named = self.manifests.iter().filter_map(|m| m.platform.clone());
+        named.filter(|platform| platform.os != "unknown").collect()
+    }
 }

@@ -16,11 +16,15 @@ mod chain;
 mod config;
 mod descriptor;
 mod digest;
+mod image;
 mod index;
+pub mod layer;
+pub mod layout;
 mod manifest;
 mod media_type;
 mod platform;
 mod reference;
+mod validate;
 
 pub use chain::{ChainId, DiffId, chain_ids};
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
@@ -28,8 +32,11 @@ pub use descriptor::Descriptor;
 pub use digest::{
     Algorithm, Digest, Hasher, ParseDigestError, VerifyError, VerifyingReader, sha256,
 };
+pub use image::{Image, ImageError, read_document};
 pub use index::Index;
+pub use layout::{BlobError, BlobWriter, IndexError, Layout, StoredBlob};
 pub use manifest::{Document, Manifest, ParseDocumentError};
 pub use media_type::MediaType;
 pub use platform::{ParsePlatformError, Platform};
 pub use reference::{ParseReferenceError, Reference, Repository, Tag};
+pub use validate::{Violation, validate};

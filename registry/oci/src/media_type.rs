@@ -143,6 +143,17 @@ impl MediaType {
         )
     }
 
+    /// Tells whether this is a layer that is to be had elsewhere only and is never pushed.
+    ///
+    /// Spec: image-spec `layer.md` §Non-Distributable Layers; Docker's "foreign" layers.
+    pub fn is_foreign_layer(&self) -> bool {
+        let Self::Other(text) = self else {
+            return false;
+        };
+        text.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
+            || text.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
+    }
+
     /// Returns Docker's name for an OCI type that has one, else the type itself.
     #[must_use]
     pub fn to_docker(&self) -> Self {

@@ -37,6 +37,13 @@ impl Repository {
         &self.host
     }
 
+    /// Tells whether `text` may be the path of a repository, whatever the host.
+    ///
+    /// Spec: distribution-spec §Pulling manifests, `<name>`.
+    pub fn is_path(text: &str) -> bool {
+        text.len() <= NAME_MAX_BYTES && text.split('/').all(is_path_component)
+    }
+
     /// Returns the path within the registry, e.g. `library/ubuntu`.
     pub fn path(&self) -> &str {
         &self.path
