@@ -21,6 +21,8 @@ mod frontend;
 mod graph;
 pub mod llb;
 mod op;
+pub mod path;
+pub mod pattern;
 mod render;
 mod run;
 mod vertex;

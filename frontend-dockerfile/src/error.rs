@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why a Dockerfile has no plan.
+
+use graph::ResolveError;
+
+use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Report};
+use crate::span::SourceText;
+use graph::pattern::ParsePatternError;
+
+/// The error of [`crate::DockerfileFrontend`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DockerfileError {
+    /// The Dockerfile is wrong; every problem is here.
+    #[error("{} has {}", .0.source.name(), count(.0.diagnostics.len()))]
+    Invalid(Box<InvalidDockerfile>),
+    /// `--target` names no stage.
+    #[error("target stage `{target}` is not in {file}")]
+    UnknownTarget {
+        /// What was asked for.
+        target: String,
+        /// The name shown for the Dockerfile.
+        file: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The ignore file is wrong.
+    #[error("cannot read {file}")]
+    Ignore {
+        /// The name shown for it.
+        file: String,
+        /// What is wrong.
+        source: ParsePatternError,
+    },
+    /// A base image cannot be had.
+    #[error("cannot use the base image of {place}")]
+    BaseImage {
+        /// File, line and column of the name.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<ResolveError>,
+    },
+    /// `SOURCE_DATE_EPOCH` is not a number of seconds.
+    #[error("SOURCE_DATE_EPOCH `{0}` is not a number of seconds since 1970")]
+    Epoch(String),
+}
+
+/// A Dockerfile and what is wrong with it.
+#[derive(Clone, Debug)]
+pub struct InvalidDockerfile {
+    /// The file.
+    pub source: SourceText,
+    /// Every problem, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl InvalidDockerfile {
+    /// Returns the text to show: one block per problem.
+    pub fn report(&self) -> String {
+        Report::new(&self.source, &self.diagnostics).to_string()
+    }
+}
+
+impl DockerfileError {
+    /// Returns the error of a file with problems.
+    pub(crate) fn invalid(source: &SourceText, mut diagnostics: Vec<Diagnostic>) -> Self {
+        diagnostics.sort_by(|a, b| a.span.cmp(&b.span).then_with(|| a.message.cmp(&b.message)));
+        diagnostics.dedup();
+        diagnostics.truncate(DIAGNOSTICS_MAX);
+        Self::Invalid(Box::new(InvalidDockerfile {
+            source: source.clone(),
+            diagnostics,
+        }))
+    }
+}
+
+fn count(problems: usize) -> String {
+    if problems == 1 {
+        "1 problem".to_owned()
+    } else {
+        format!("{problems} problems")
+    }
+}

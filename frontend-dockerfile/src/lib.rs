@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The Dockerfile frontend: Dockerfile text → build graph.
+//!
+//! Data order: [`span`] says where things stand, `lines` makes logical lines of the text, [`parse`]
+//! makes instructions in stages of them (joint 1), [`expand`] replaces variables, `stages` finds
+//! out which stages are needed, `lower` makes the graph and the image config (joint 2).
+//! [`graph::pattern`] tells which files of the context exist, [`diagnostic`] shows what is wrong.
+//!
+//! Knows the Dockerfile reference and `.dockerignore`. Does not know files, networks, processes,
+//! solvers or caches: nothing here does I/O; base images are asked for through
+//! `graph::ImageResolver`.
+
+mod ast;
+pub mod diagnostic;
+mod error;
+pub mod expand;
+mod flags;
+mod frontend;
+mod git_url;
+mod go_format;
+pub mod instruction;
+mod json_form;
+mod lines;
+pub mod lint;
+mod lower;
+pub mod options;
+pub mod parse;
+mod paths;
+mod scope;
+pub mod span;
+mod stages;
+mod suggest;
+mod words;
+
+pub use ast::AstText;
+pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Level, Report};
+pub use error::{DockerfileError, InvalidDockerfile};
+pub use frontend::DockerfileFrontend;
+pub use lines::{
+    Comment, Directive, Directives, FILE_BYTES_MAX, Heredoc, LINE_BYTES_MAX, detect_syntax,
+};
+pub use options::{BuildInput, BuildOptions, NamedContext, NoCache};
+pub use span::SourceText;
+pub use stages::STAGES_MAX;

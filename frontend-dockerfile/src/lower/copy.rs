@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+//! ADD and COPY → file vertices, with source vertices for what comes from outside.
+//!
+//! `Observed:` BuildKit 73ed6825 `dockerfile2llb/convert_copy.go`.
+
+use std::collections::BTreeMap;
+
+use graph::{CopyAction, Edge, FileActionKind, Op, SourceOp, VertexMeta};
+use oci::Digest;
+
+use super::chmod::{self, Chmod};
+use super::files::{self, FileBuilder};
+use super::state::{Layer, StageState};
+use super::{Lowering, OriginTree};
+use crate::diagnostic::Diagnostic;
+use crate::expand::Expander;
+use crate::git_url::GitUrl;
+use crate::instruction::Transfer;
+use crate::paths;
+use crate::span::Word;
+use crate::stages::Step;
+
+/// The name of a download whose address has none. `Observed:` BuildKit 73ed6825.
+const UNNAMED: &str = "__unnamed__";
+
+/// A transfer whose words are expanded.
+struct Expanded<'a> {
+    transfer: &'a Transfer,
+    is_add: bool,
+    chown: Option<String>,
+    chmod: Option<String>,
+    checksum: Option<String>,
+    sources: Vec<(String, &'a Word)>,
+    destination: String,
+    /// Options that all copies share.
+    common: CopyAction,
+}
+
+impl Lowering<'_> {
+    pub(super) fn copy(
+        &mut self,
+        stage: &mut StageState,
+        step: &Step,
+        transfer: &Transfer,
+        is_add: bool,
+    ) -> Result<(), Diagnostic> {
+        let copy = self.expand_transfer(stage, transfer, is_add)?;
+        check_checksum(&copy)?;
+        let origin = self.origin(step, 0)?;
+        let text = &step.instruction.text;
+        let title = self.plain_title(stage, text);
+        let linked = transfer.link && copy.chmod.is_none();
+        let step_number = stage.counter.step;
+        let meta = self.meta(stage, step, &title);
+        let mut file = FileBuilder::new(if linked { None } else { stage.tree });
+        let owner = |file: &FileBuilder| {
+            copy.chown
+                .as_deref()
+                .map(|text| files::chown(text, file.current()))
+        };
+        for (source, word) in &copy.sources {
+            let owner = owner(&file);
+            let (tree, action) = self.source(&copy, source, word, &origin, &meta.name)?;
+            let input = file.input(tree);
+            file.push(
+                input,
+                FileActionKind::Copy(Box::new(CopyAction { owner, ..action })),
+            );
+        }
+        for inline in &transfer.inline {
+            let mut content = inline.content.clone();
+            if inline.expand {
+                // Bodies know the backslash alone, and quotes are nothing special in them.
+                let expander = Expander {
+                    ignore_quotes: true,
+                    ..Expander::new('\\')
+                };
+                let result = expander.expand(&content, &stage.env);
+                content = result
+                    .map_err(|error| Diagnostic::error(inline.name.span, error.to_string()))?
+                    .text;
+            }
+            let tree =
+                files::inline_document(self.graph, &inline.name.text, 0o644, content.into_bytes());
+            let input = file.input(Some(tree));
+            let action = CopyAction {
+                src: paths::resolve("/", &inline.name.text),
+                owner: owner(&file),
+                ..copy.common.clone()
+            };
+            file.push(input, FileActionKind::Copy(Box::new(action)));
+        }
+        let made = file.finish(self.graph, meta.clone());
+        stage.tree = Some(match (linked, stage.tree) {
+            (true, Some(below)) => {
+                stage.counter.step = step_number;
+                let name =
+                    stage
+                        .counter
+                        .title(step.onbuild, &stage.cross(), &format!("LINK {title}"));
+                let meta = VertexMeta { name, ..meta };
+                Edge::first(self.graph.add(Op::Merge, vec![below, made], None, meta))
+            }
+            _ => made,
+        });
+        stage.commit(history(&copy), Layer::Made);
+        Ok(())
+    }
+
+    fn expand_transfer<'a>(
+        &self,
+        stage: &StageState,
+        transfer: &'a Transfer,
+        is_add: bool,
+    ) -> Result<Expanded<'a>, Diagnostic> {
+        let optional = |word: &Option<Word>| {
+            let text = word
+                .as_ref()
+                .map(|word| self.expand(stage, word))
+                .transpose();
+            text.map(|text| text.filter(|text| !text.is_empty()))
+        };
+        let chmod = optional(&transfer.chmod)?;
+        let mut sources = Vec::with_capacity(transfer.sources.len());
+        for word in &transfer.sources {
+            sources.push((self.expand(stage, word)?, word));
+        }
+        let destination = self.expand(stage, &transfer.destination)?;
+        let (mode, mode_str) = match (&chmod, &transfer.chmod) {
+            (Some(text), Some(word)) => match chmod::parse(text) {
+                Some(Chmod::Bits(bits)) => (Some(bits), String::new()),
+                Some(Chmod::Symbolic(text)) => (None, text),
+                None => {
+                    let message = format!("invalid value `{text}` for `--chmod`");
+                    return Err(Diagnostic::error(word.span, message).help(
+                        "write octal digits between 0 and 07777, or a form like `u+rwX,go-w`",
+                    ));
+                }
+            },
+            _ => (None, String::new()),
+        };
+        Ok(Expanded {
+            transfer,
+            is_add,
+            chown: optional(&transfer.chown)?,
+            chmod,
+            checksum: optional(&transfer.checksum)?,
+            sources,
+            common: CopyAction {
+                dest: paths::destination(stage.directory(), &destination),
+                mode,
+                mode_str,
+                create_dest_path: true,
+                timestamp: self.timestamp(),
+                exclude_patterns: transfer
+                    .excludes
+                    .iter()
+                    .map(|word| word.text.clone())
+                    .collect(),
+                ..CopyAction::default()
+            },
+            destination,
+        })
+    }
+
+    /// Returns the tree of one source and the copy from it.
+    fn source(
+        &mut self,
+        copy: &Expanded<'_>,
+        text: &str,
+        word: &Word,
+        origin: &OriginTree,
+        title: &str,
+    ) -> Result<(Option<Edge>, CopyAction), Diagnostic> {
+        let refused = |what: &str| {
+            Err(Diagnostic::error(word.span, format!("COPY cannot take {what}")).help("use ADD"))
+        };
+        match GitUrl::parse(text) {
+            Some(_) if !copy.is_add => return refused("a git repository"),
+            Some(Ok(url)) => return self.git(copy, url, word, title),
+            Some(Err(message)) => return Err(Diagnostic::error(word.span, message)),
+            None => {}
+        }
+        if is_http(text) {
+            if !copy.is_add {
+                return refused("an address");
+            }
+            return self.http(copy, text, title);
+        }
+        let tree = match origin {
+            OriginTree::Context => {
+                self.use_context_path(text);
+                Some(self.context())
+            }
+            OriginTree::Tree(tree) => *tree,
+        };
+        Ok((tree, local(copy, text)))
+    }
+
+    fn git(
+        &mut self,
+        copy: &Expanded<'_>,
+        mut url: GitUrl,
+        word: &Word,
+        title: &str,
+    ) -> Result<(Option<Edge>, CopyAction), Diagnostic> {
+        let conflict = |what: &str| {
+            Err(Diagnostic::error(
+                word.span,
+                format!("{what} differs between flag and address"),
+            ))
+        };
+        match (copy.transfer.keep_git_dir, url.keep_git_dir) {
+            (Some(flag), Some(query)) if flag != query => return conflict("keep-git-dir"),
+            (flag, query) => url.keep_git_dir = query.or(flag),
+        }
+        match (&copy.checksum, &url.checksum) {
+            (Some(flag), Some(query)) if flag != query => return conflict("the checksum"),
+            (Some(flag), None) => url.checksum = Some(flag.clone()),
+            _ => {}
+        }
+        let (identifier, attrs) = url.source();
+        Ok((
+            Some(self.remote(identifier, attrs, title)),
+            copy.common.clone(),
+        ))
+    }
+
+    fn http(
+        &mut self,
+        copy: &Expanded<'_>,
+        address: &str,
+        title: &str,
+    ) -> Result<(Option<Edge>, CopyAction), Diagnostic> {
+        let name = file_name(address);
+        let mut attrs = BTreeMap::from([("http.filename".to_owned(), name.clone())]);
+        if let Some(checksum) = &copy.checksum {
+            let digest: Digest = checksum.parse().map_err(|error: oci::ParseDigestError| {
+                let span = copy
+                    .transfer
+                    .checksum
+                    .as_ref()
+                    .map(|word| word.span)
+                    .unwrap_or_default();
+                Diagnostic::error(span, format!("invalid checksum `{checksum}`: {error}"))
+                    .help("write `--checksum=sha256:` and 64 hexadecimal digits")
+            })?;
+            attrs.insert("http.checksum".to_owned(), digest.to_string());
+        }
+        let action = CopyAction {
+            src: format!("/{name}"),
+            attempt_unpack: copy.transfer.unpack.unwrap_or_default(),
+            ..copy.common.clone()
+        };
+        Ok((Some(self.remote(address.to_owned(), attrs, title)), action))
+    }
+
+    fn remote(&mut self, identifier: String, attrs: BTreeMap<String, String>, title: &str) -> Edge {
+        let meta = VertexMeta {
+            name: title.to_owned(),
+            ..VertexMeta::default()
+        };
+        let op = Op::Source(SourceOp { identifier, attrs });
+        Edge::first(self.graph.add(op, Vec::new(), None, meta))
+    }
+}
+
+/// Returns the copy of files from a tree.
+fn local(copy: &Expanded<'_>, text: &str) -> CopyAction {
+    let mut action = CopyAction {
+        follow_symlink: true,
+        dir_copy_contents: true,
+        attempt_unpack: copy.transfer.unpack.unwrap_or(copy.is_add),
+        allow_wildcard: true,
+        allow_empty_wildcard: true,
+        ..copy.common.clone()
+    };
+    if !copy.transfer.parents {
+        action.src = paths::resolve("/", text);
+        return action;
+    }
+    // What stands before the pivot `/./` is not kept.
+    let (root, pattern) = text.split_once("/./").unwrap_or(("/", text));
+    let pattern = paths::resolve("/", pattern);
+    action.src = paths::resolve("/", root);
+    if !has_wildcards(root) && !has_wildcards(&pattern) {
+        action.required_paths = vec![paths::resolve("/", &format!("{root}/{pattern}"))];
+    }
+    action.include_patterns = vec![pattern.trim_start_matches('/').to_owned()];
+    action
+}
+
+fn check_checksum(copy: &Expanded<'_>) -> Result<(), Diagnostic> {
+    let Some(word) = copy
+        .transfer
+        .checksum
+        .as_ref()
+        .filter(|_| copy.checksum.is_some())
+    else {
+        return Ok(());
+    };
+    let [(source, _)] = copy.sources.as_slice() else {
+        return Err(Diagnostic::error(
+            word.span,
+            "`--checksum` needs exactly one source",
+        ));
+    };
+    if is_http(source) || GitUrl::parse(source).is_some() {
+        return Ok(());
+    }
+    Err(Diagnostic::error(
+        word.span,
+        "`--checksum` needs a source behind http, https or git",
+    ))
+}
+
+fn history(copy: &Expanded<'_>) -> String {
+    let mut text = if copy.is_add { "ADD" } else { "COPY" }.to_owned();
+    if copy.transfer.parents {
+        text.push_str(" --parents");
+    }
+    for (flag, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
+        if let Some(value) = value {
+            text.extend([" --", flag, "=", value]);
+        }
+    }
+    for (source, _) in &copy.sources {
+        text.extend([" ", source]);
+    }
+    for inline in &copy.transfer.inline {
+        text.extend([" <<", &inline.name.text]);
+    }
+    format!("{text} {} # buildkit", copy.destination)
+}
+
+fn is_http(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://")
+}
+
+/// Returns the last part of the path of an address.
+fn file_name(address: &str) -> String {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    let name = path
+        .split_once('/')
+        .map_or("", |(_, path)| paths::base(path));
+    match name {
+        "" | "." | ".." | "/" => UNNAMED.to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+fn has_wildcards(text: &str) -> bool {
+    let mut chars = text.chars();
+    while let Some(character) = chars.next() {
+        match character {
+            '*' | '?' | '[' => return true,
+            '\\' => {
+                chars.next();
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn downloads_are_named_by_their_address() {
+        for (address, name) in [
+            ("https://h/a/b.tgz?x=1#y", "b.tgz"),
+            ("https://h", UNNAMED),
+            ("https://h/", UNNAMED),
+            ("https://h/a/", "a"),
+            ("https://h/..", UNNAMED),
+        ] {
+            assert_eq!(file_name(address), name, "{address}");
+        }
+    }
+}

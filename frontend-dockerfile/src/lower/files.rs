@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Builds file vertices: a chain of actions over one tree, reading from others.
+
+use graph::{
+    ActionInput, Chown, Edge, FileAction, FileActionKind, FileOp, Graph, MkfileAction, Op,
+    Principal, VertexMeta,
+};
+
+/// A chain of actions in the making.
+#[derive(Debug)]
+pub(super) struct FileBuilder {
+    inputs: Vec<Edge>,
+    actions: Vec<FileAction>,
+    current: ActionInput,
+}
+
+impl FileBuilder {
+    /// Returns a chain that starts from `tree`; none is the empty tree.
+    pub(super) fn new(tree: Option<Edge>) -> Self {
+        Self {
+            current: if tree.is_some() {
+                ActionInput::Input(0)
+            } else {
+                ActionInput::Scratch
+            },
+            inputs: tree.into_iter().collect(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Returns the tree that the next action changes.
+    pub(super) fn current(&self) -> ActionInput {
+        self.current
+    }
+
+    /// Makes a tree readable by actions.
+    pub(super) fn input(&mut self, tree: Option<Edge>) -> ActionInput {
+        let Some(tree) = tree else {
+            return ActionInput::Scratch;
+        };
+        let known = self.inputs.iter().position(|known| *known == tree);
+        ActionInput::Input(known.unwrap_or_else(|| {
+            self.inputs.push(tree);
+            self.inputs.len() - 1
+        }))
+    }
+
+    /// Appends an action on the current tree.
+    pub(super) fn push(&mut self, secondary: ActionInput, kind: FileActionKind) {
+        self.actions.push(FileAction {
+            input: self.current,
+            secondary,
+            output: None,
+            kind,
+        });
+        self.current = ActionInput::Action(self.actions.len() - 1);
+    }
+
+    /// Adds the vertex; the result of the last action is its output.
+    pub(super) fn finish(mut self, graph: &mut Graph, meta: VertexMeta) -> Edge {
+        if let Some(last) = self.actions.last_mut() {
+            last.output = Some(0);
+        }
+        let op = Op::File(FileOp {
+            actions: self.actions,
+        });
+        Edge::first(graph.add(op, self.inputs, None, meta))
+    }
+}
+
+/// Returns the owner that `user[:group]` names; names are looked up in `tree`.
+pub(super) fn chown(text: &str, tree: ActionInput) -> Chown {
+    let principal = |name: &str| match name {
+        "root" => Principal::Id(0),
+        name => name.parse().map_or_else(
+            |_| Principal::Name {
+                name: name.to_owned(),
+                input: tree,
+            },
+            Principal::Id,
+        ),
+    };
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    };
+    Chown {
+        user: Some(principal(user)),
+        group: group.map(principal),
+    }
+}
+
+/// Adds a tree that holds one file.
+pub(super) fn inline_document(graph: &mut Graph, name: &str, mode: u32, content: Vec<u8>) -> Edge {
+    let mut file = FileBuilder::new(None);
+    file.push(
+        ActionInput::Scratch,
+        FileActionKind::Mkfile(MkfileAction {
+            path: crate::paths::resolve("/", name),
+            mode,
+            content,
+            owner: None,
+            timestamp: None,
+        }),
+    );
+    let meta = VertexMeta {
+        name: "[internal] preparing inline document".to_owned(),
+        ..VertexMeta::default()
+    };
+    file.finish(graph, meta)
+}

@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Joint 2: stages → graph and image config, in one pass over the stages that the target needs.
+//!
+//! `config` holds the instructions that only change the config, `run` with `mounts` and `copy`
+//! with `files` those that make vertices, `external` what is no stage, `state` a stage on its way.
+//! All of this is pure; `crate::frontend` asks for base images before.
+//!
+//! The main context is one source vertex that names the paths which are used, so lowering runs
+//! twice: once to learn the paths, once for good.
+
+mod chmod;
+mod config;
+mod copy;
+pub(crate) mod external;
+mod files;
+mod mounts;
+mod ports;
+mod run;
+mod signal;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use graph::{Edge, Graph, Op, PlanTarget, SourceFile, SourceOp, SourceRange, VertexMeta};
+use oci::{ImageConfig, Platform};
+
+use crate::diagnostic::Diagnostic;
+use crate::expand::Expander;
+use crate::instruction::Kind;
+use crate::options::{BuildInput, BuildOptions};
+use crate::paths;
+use crate::scope::Environment;
+use crate::span::Word;
+use crate::stages::{Base, Origin, StageGraph, Step};
+use external::{External, Images};
+use graph::pattern::Patterns;
+use state::{Counter, StageState};
+
+/// Everything that lowering reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub(crate) input: &'a BuildInput,
+    pub(crate) file: &'a Arc<SourceFile>,
+    pub(crate) ignore: &'a Patterns,
+    pub(crate) escape: char,
+    pub(crate) scope: &'a Environment,
+    pub(crate) stages: &'a StageGraph,
+    pub(crate) images: &'a Images,
+    pub(crate) platform: &'a Platform,
+    /// Whether `platform` was asked for, rather than being the machine's.
+    pub(crate) explicit_platform: bool,
+    pub(crate) multi_platform: bool,
+    pub(crate) target: usize,
+    /// `SOURCE_DATE_EPOCH` in seconds.
+    pub(crate) epoch: Option<i64>,
+}
+
+/// Lowers one platform into `graph`.
+///
+/// # Errors
+///
+/// All problems of the stages that the target needs.
+pub(crate) fn lower(
+    sources: Sources<'_>,
+    graph: &mut Graph,
+) -> Result<PlanTarget, Vec<Diagnostic>> {
+    let mut scratch = Graph::new();
+    let mut probe = Lowering::new(sources, &mut scratch, BTreeSet::new());
+    probe.stages();
+    let paths = std::mem::take(&mut probe.used_paths);
+    let mut lowering = Lowering::new(sources, graph, paths);
+    let states = lowering.stages();
+    if !lowering.problems.is_empty() {
+        return Err(lowering.problems);
+    }
+    let state = states
+        .into_iter()
+        .nth(sources.target)
+        .flatten()
+        .expect("the target was lowered");
+    Ok(finish(sources, state))
+}
+
+/// Puts on the last touches: labels and platform.
+fn finish(sources: Sources<'_>, mut state: StageState) -> PlanTarget {
+    let labels = sources.input.options.labels.iter();
+    state
+        .image
+        .config
+        .labels
+        .extend(labels.map(|(name, value)| (name.clone(), value.clone())));
+    let image = &mut state.image;
+    if sources.explicit_platform {
+        let target = sources.platform;
+        let same = target.os == image.os && target.architecture == image.architecture;
+        image.os.clone_from(&target.os);
+        image.architecture.clone_from(&target.architecture);
+        if target.variant.is_some() || !same {
+            image.variant.clone_from(&target.variant);
+        }
+        if target.os_version.is_some() || !same {
+            image.os_version.clone_from(&target.os_version);
+        }
+    }
+    let platform = image.platform().normalized();
+    image.os.clone_from(&platform.os);
+    image.architecture.clone_from(&platform.architecture);
+    image.variant.clone_from(&platform.variant);
+    PlanTarget {
+        platform,
+        result: state.tree,
+        config: state.image,
+    }
+}
+
+/// Where the files of a step come from.
+enum OriginTree {
+    Context,
+    Tree(Option<Edge>),
+}
+
+struct Lowering<'a> {
+    sources: Sources<'a>,
+    graph: &'a mut Graph,
+    expander: Expander,
+    scope: &'a Environment,
+    /// Paths of the main context that steps use, when they are known.
+    context_paths: BTreeSet<String>,
+    used_paths: BTreeSet<String>,
+    externals: BTreeMap<usize, Option<Edge>>,
+    trees: Vec<Option<Edge>>,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a> Lowering<'a> {
+    fn new(sources: Sources<'a>, graph: &'a mut Graph, context_paths: BTreeSet<String>) -> Self {
+        Self {
+            sources,
+            graph,
+            expander: Expander::new(sources.escape),
+            scope: sources.scope,
+            context_paths,
+            used_paths: BTreeSet::new(),
+            externals: BTreeMap::new(),
+            trees: vec![None; sources.stages.stages.len()],
+            problems: Vec::new(),
+        }
+    }
+
+    fn options(&self) -> &'a BuildOptions {
+        &self.sources.input.options
+    }
+
+    /// Lowers every stage that the target needs, in the order of the file.
+    fn stages(&mut self) -> Vec<Option<StageState>> {
+        let stages = self.sources.stages;
+        let reached = stages.reachable(self.sources.target);
+        for index in stages.reached_externals(&reached) {
+            match self.external(&stages.externals[index]) {
+                Ok(tree) => {
+                    self.externals.insert(index, tree);
+                }
+                Err(problem) => self.problems.push(problem),
+            }
+        }
+        let mut done: Vec<Option<StageState>> = vec![None; stages.stages.len()];
+        for index in (0..stages.stages.len()).filter(|&index| reached[index]) {
+            let start = match stages.stages[index].base {
+                Base::Stage(base) => done[base].clone(),
+                _ => None,
+            };
+            let mut state = match self.start(index, start) {
+                Ok(state) => state,
+                Err(problem) => {
+                    self.problems.push(problem);
+                    continue;
+                }
+            };
+            for step in &stages.stages[index].steps {
+                if let Err(problem) = self.step(&mut state, step) {
+                    self.problems.push(problem);
+                }
+            }
+            self.trees[index] = state.tree;
+            done[index] = Some(state);
+        }
+        done
+    }
+
+    /// Returns the state at the start of a stage.
+    fn start(&mut self, index: usize, base: Option<StageState>) -> Result<StageState, Diagnostic> {
+        let node = &self.sources.stages.stages[index];
+        let platform = node.platform.as_ref().unwrap_or(self.sources.platform);
+        let mut counter = self.counter(index, platform);
+        let mut state = match (base, &node.base) {
+            (Some(base), _) => StageState {
+                cmd_set: false,
+                ..base
+            },
+            (None, Base::External(name)) => {
+                let word = Word::new(name.clone(), node.base_word.span);
+                self.on_external(&word, platform, &mut counter, node.span)?
+            }
+            (None, _) => fresh(
+                None,
+                StageState::empty_image(self.sources.platform),
+                self.sources.platform,
+            ),
+        };
+        state.counter = counter;
+        state.ignore_cache = self.options().no_cache.covers(node.name.as_deref());
+        state.image.config.on_build.clear();
+        state.enter();
+        Ok(state)
+    }
+
+    /// Numbers the steps of a stage: its base if it is pulled, and every instruction that makes a
+    /// vertex.
+    fn counter(&self, index: usize, platform: &Platform) -> Counter {
+        let stage = &self.sources.stages.stages[index];
+        let makes = |step: &&Step| {
+            step.onbuild
+                || matches!(
+                    &step.instruction.kind,
+                    Kind::Add(_) | Kind::Copy(_) | Kind::Run(_) | Kind::Workdir(_)
+                )
+        };
+        let title = self.sources.stages.title(index);
+        Counter {
+            platform: self.sources.multi_platform.then(|| platform.to_string()),
+            stage: if title.is_empty() {
+                title
+            } else {
+                format!("{title} ")
+            },
+            step: 0,
+            total: stage.steps.iter().filter(makes).count()
+                + usize::from(matches!(stage.base, Base::External(_))),
+        }
+    }
+
+    /// Returns the state of a stage on an image or a named context.
+    fn on_external(
+        &mut self,
+        name: &Word,
+        platform: &Platform,
+        counter: &mut Counter,
+        span: crate::span::Span,
+    ) -> Result<StageState, Diagnostic> {
+        let external = external::classify(name, self.options(), platform)?;
+        if matches!(external, External::OciLayout(_)) {
+            let message = format!(
+                "`{}` is an OCI layout, which cannot be the base of a stage",
+                name.text
+            );
+            return Err(
+                Diagnostic::error(name.span, message).help("pull or import the image first")
+            );
+        }
+        let External::Image(reference) = &external else {
+            let tree = external::add_source(self.graph, &external, &name.text);
+            return Ok(fresh(tree, StageState::empty_image(platform), platform));
+        };
+        let resolved = &self.sources.images[&(reference.clone(), platform.clone())];
+        let mut image = resolved.config.clone();
+        image.created = None;
+        let platform = self.base_platform(&image, platform);
+        let pinned = reference.pinned(resolved.digest.clone());
+        let meta = VertexMeta {
+            name: counter.title(false, "", &format!("FROM {pinned}")),
+            location: Some(self.range(span)),
+            ignore_cache: false,
+        };
+        let empty =
+            image.rootfs.diff_ids.is_empty() && image.history.iter().all(|entry| entry.empty_layer);
+        let tree = (!empty).then(|| self.image_source(&pinned.to_string(), &platform, meta));
+        Ok(fresh(tree, image, &platform))
+    }
+
+    /// Returns the platform of a stage on a base image. If none was asked for, an image for another
+    /// processor is taken as it is.
+    fn base_platform(&self, image: &ImageConfig, wanted: &Platform) -> Platform {
+        let found = image.platform().normalized();
+        let same = found.os == wanted.os && found.architecture == wanted.architecture;
+        if self.sources.explicit_platform
+            || same
+            || found.os.is_empty()
+            || found.architecture.is_empty()
+        {
+            wanted.clone()
+        } else {
+            found
+        }
+    }
+
+    fn image_source(&mut self, reference: &str, platform: &Platform, meta: VertexMeta) -> Edge {
+        let op = Op::Source(SourceOp {
+            identifier: format!("docker-image://{reference}"),
+            attrs: BTreeMap::new(),
+        });
+        Edge::first(self.graph.add(op, Vec::new(), Some(platform.clone()), meta))
+    }
+
+    /// Returns the tree of something that steps copy from.
+    fn external(&mut self, name: &Word) -> Result<Option<Edge>, Diagnostic> {
+        let platform = self.sources.platform;
+        let external = external::classify(name, self.options(), platform)?;
+        let External::Image(reference) = &external else {
+            return Ok(external::add_source(self.graph, &external, &name.text));
+        };
+        let resolved = &self.sources.images[&(reference.clone(), platform.clone())];
+        let pinned = reference.pinned(resolved.digest.clone());
+        let meta = VertexMeta {
+            name: format!("FROM {pinned}"),
+            location: Some(self.range(name.span)),
+            ignore_cache: false,
+        };
+        Ok(Some(self.image_source(&pinned.to_string(), platform, meta)))
+    }
+
+    fn step(&mut self, stage: &mut StageState, step: &Step) -> Result<(), Diagnostic> {
+        match &step.instruction.kind {
+            Kind::Add(transfer) => self.copy(stage, step, transfer, true)?,
+            Kind::Copy(transfer) => self.copy(stage, step, transfer, false)?,
+            Kind::Run(run) => self.run(stage, step, run)?,
+            Kind::Workdir(path) => self.workdir(stage, step, path)?,
+            Kind::Arg(arguments) => self.arg(stage, arguments)?,
+            Kind::Env(pairs) => self.env(stage, pairs)?,
+            Kind::Label(pairs) => self.label(stage, pairs)?,
+            Kind::Expose(ports) => self.expose(stage, ports)?,
+            Kind::Volume(volumes) => self.volume(stage, volumes)?,
+            Kind::User(user) => self.user(stage, user)?,
+            Kind::Stopsignal(signal) => self.stop_signal(stage, signal)?,
+            Kind::Cmd(command) => config::cmd(stage, command),
+            Kind::Entrypoint(command) => config::entrypoint(stage, command),
+            Kind::Healthcheck(check) => config::healthcheck(stage, check),
+            Kind::Maintainer(name) => config::maintainer(stage, name),
+            Kind::Shell(words) => config::shell(stage, words),
+            Kind::Onbuild(onbuild) => {
+                config::onbuild(stage, &step.instruction, &onbuild.expression);
+            }
+            Kind::From(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Returns where number `index` of the origins of a step is.
+    fn origin(&self, step: &Step, index: usize) -> Result<OriginTree, Diagnostic> {
+        Ok(match step.origins.get(index).copied().flatten() {
+            None => OriginTree::Context,
+            Some(Origin::Scratch) => OriginTree::Tree(None),
+            Some(Origin::Stage(stage)) => OriginTree::Tree(self.trees[stage]),
+            Some(Origin::External(external)) => {
+                if let Some(tree) = self.externals.get(&external) {
+                    OriginTree::Tree(*tree)
+                } else {
+                    let name = &self.sources.stages.externals[external];
+                    return Err(Diagnostic::error(
+                        name.span,
+                        format!("cannot use `{}`", name.text),
+                    ));
+                }
+            }
+        })
+    }
+
+    fn use_context_path(&mut self, path: &str) {
+        self.used_paths.insert(paths::resolve("/", path));
+    }
+
+    /// Returns the main context: a directory of the caller, without what the ignore file leaves out.
+    fn context(&mut self) -> Edge {
+        let json = |list: &[String]| serde_json::to_string(list).expect("text is JSON");
+        let mut attrs = BTreeMap::from([("local.sharedkeyhint".to_owned(), "context".to_owned())]);
+        if !self.sources.ignore.is_empty() {
+            attrs.insert(
+                "local.excludepatterns".to_owned(),
+                json(&self.sources.ignore.to_list()),
+            );
+        }
+        if !self.context_paths.is_empty() && !self.context_paths.contains("/") {
+            let relative: Vec<String> = self
+                .context_paths
+                .iter()
+                .map(|path| path[1..].to_owned())
+                .collect();
+            attrs.insert("local.followpaths".to_owned(), json(&relative));
+        }
+        let op = Op::Source(SourceOp {
+            identifier: "local://context".to_owned(),
+            attrs,
+        });
+        let meta = VertexMeta {
+            name: "[internal] load build context".to_owned(),
+            ..VertexMeta::default()
+        };
+        Edge::first(self.graph.add(op, Vec::new(), None, meta))
+    }
+
+    fn expand(&self, stage: &StageState, word: &Word) -> Result<String, Diagnostic> {
+        let expanded = self.expander.expand(&word.text, &stage.env);
+        expanded
+            .map(|expanded| expanded.text)
+            .map_err(|error| Diagnostic::error(word.span, error.to_string()))
+    }
+
+    fn expand_words(&self, stage: &StageState, word: &Word) -> Result<Vec<String>, Diagnostic> {
+        let expanded = self.expander.expand(&word.text, &stage.env);
+        expanded
+            .map(|expanded| expanded.words)
+            .map_err(|error| Diagnostic::error(word.span, error.to_string()))
+    }
+
+    /// Returns the title of a step that is no RUN: the instruction with its variables replaced.
+    fn plain_title(&self, stage: &StageState, text: &str) -> String {
+        let expanded = self.expander.expand(text, &stage.env);
+        upper_keyword(&expanded.map_or_else(|_| text.to_owned(), |expanded| expanded.text))
+    }
+
+    fn meta(&self, stage: &mut StageState, step: &Step, title: &str) -> VertexMeta {
+        let cross = stage.cross();
+        VertexMeta {
+            name: stage.counter.title(step.onbuild, &cross, title),
+            location: Some(self.range(step.instruction.span)),
+            ignore_cache: stage.ignore_cache,
+        }
+    }
+
+    fn range(&self, span: crate::span::Span) -> SourceRange {
+        let source = &self.sources.input.source;
+        let line = |offset: usize| u32::try_from(source.position(offset).line).unwrap_or(u32::MAX);
+        SourceRange {
+            file: Arc::clone(self.sources.file),
+            start_line: line(span.start),
+            end_line: line(span.end.saturating_sub(1).max(span.start)),
+        }
+    }
+
+    /// Returns the time that files made by the build get, in nanoseconds.
+    fn timestamp(&self) -> Option<i64> {
+        self.sources
+            .epoch
+            .map(|seconds| seconds.saturating_mul(1_000_000_000))
+    }
+}
+
+/// Returns a stage without instructions so far.
+fn fresh(tree: Option<Edge>, image: ImageConfig, platform: &Platform) -> StageState {
+    StageState {
+        tree,
+        image,
+        env: Environment::default(),
+        platform: platform.clone(),
+        build_args: Vec::new(),
+        counter: Counter::default(),
+        cmd_set: false,
+        ignore_cache: false,
+    }
+}
+
+/// Returns the text with its first word in upper case.
+fn upper_keyword(text: &str) -> String {
+    match text.split_once(' ') {
+        Some((keyword, rest)) => format!("{} {rest}", keyword.to_uppercase()),
+        None => text.to_uppercase(),
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Variables: an ordered environment, and the global scope that FROM lines see.
+//!
+//! Rules
+//! 1. The global scope holds the platform arguments and the ARGs before the first FROM.
+//! 2. A build argument given by the user replaces the value of either.
+//! 3. ARG lines are read left to right, each sees what stands before it.
+//!
+//! `Observed:` BuildKit 73ed6825 `dockerfile2llb/convert.go` `buildMetaArgs`, `platform.go`.
+
+use std::collections::BTreeMap;
+
+use oci::Platform;
+
+use crate::diagnostic::Diagnostic;
+use crate::expand::{Expander, Variables};
+use crate::instruction::{Argument, Kind};
+use crate::options::BuildOptions;
+use crate::parse::Dockerfile;
+
+/// Names and values in the order of their first appearance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Environment {
+    entries: Vec<(String, String)>,
+    /// Where each name is among the entries.
+    indexes: BTreeMap<String, usize>,
+}
+
+impl Environment {
+    /// Sets a variable; one that exists keeps its place.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        if let Some(&index) = self.indexes.get(name) {
+            value.clone_into(&mut self.entries[index].1);
+        } else {
+            self.indexes.insert(name.to_owned(), self.entries.len());
+            self.entries.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    /// Sets a variable from `NAME=value`; without `=` the value is empty.
+    pub(crate) fn set_entry(&mut self, entry: &str) {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        self.set(name, value);
+    }
+
+    /// Returns `NAME=value` of every variable.
+    pub(crate) fn to_entries(&self) -> Vec<String> {
+        self.entries
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
+    }
+
+    /// Returns the names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+impl Variables for Environment {
+    fn get(&self, name: &str) -> Option<&str> {
+        let index = *self.indexes.get(name)?;
+        Some(self.entries[index].1.as_str())
+    }
+}
+
+/// Returns the global scope for one target platform. Problems are added to `problems`.
+pub(crate) fn global(
+    dockerfile: &Dockerfile,
+    options: &BuildOptions,
+    target: &Platform,
+    problems: &mut Vec<Diagnostic>,
+) -> Environment {
+    let mut scope = platform_arguments(dockerfile, options, target);
+    let expander = Expander::new(dockerfile.escape);
+    for instruction in &dockerfile.global_args {
+        let Kind::Arg(arguments) = &instruction.kind else {
+            continue;
+        };
+        for argument in arguments {
+            match value(argument, options, expander, &scope) {
+                Ok(Some(value)) => scope.set(&argument.key.text, &value),
+                Ok(None) => {}
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    scope
+}
+
+fn value(
+    argument: &Argument,
+    options: &BuildOptions,
+    expander: Expander,
+    scope: &Environment,
+) -> Result<Option<String>, Diagnostic> {
+    if let Some(given) = options.build_args.get(&argument.key.text) {
+        return Ok(Some(given.clone()));
+    }
+    let Some(default) = &argument.default else {
+        return Ok(None);
+    };
+    match expander.expand(&default.text, scope) {
+        Ok(result) => Ok(Some(result.text)),
+        Err(error) => Err(Diagnostic::error(default.span, error.to_string())),
+    }
+}
+
+fn platform_arguments(
+    dockerfile: &Dockerfile,
+    options: &BuildOptions,
+    target: &Platform,
+) -> Environment {
+    let last = dockerfile
+        .stages
+        .last()
+        .and_then(|stage| stage.from.stage_name());
+    let stage = options
+        .target
+        .clone()
+        .or(last)
+        .unwrap_or_else(|| "default".to_owned());
+    let mut scope = Environment::default();
+    let mut set = |name: String, value: &str| {
+        let value = options.build_args.get(&name).map_or(value, String::as_str);
+        scope.set(&name, value);
+    };
+    for (prefix, platform) in [("BUILD", &options.build_platform), ("TARGET", target)] {
+        set(format!("{prefix}PLATFORM"), &platform.to_string());
+        set(format!("{prefix}OS"), &platform.os);
+        set(
+            format!("{prefix}OSVERSION"),
+            platform.os_version.as_deref().unwrap_or_default(),
+        );
+        set(format!("{prefix}ARCH"), &platform.architecture);
+        set(
+            format!("{prefix}VARIANT"),
+            platform.variant.as_deref().unwrap_or_default(),
+        );
+    }
+    set("TARGETSTAGE".to_owned(), &stage);
+    scope
+}

@@ -1,0 +1,6 @@
+# escape=`
+FROM alpine
+RUN dir C:\ `
+    && echo
+COPY a C:\dest\
+ENV p=C:\x q=`$p

@@ -1,0 +1,2 @@
+FROM alpine
+COPY --from=Bad_Name! a b

@@ -1,0 +1,3 @@
+#! ignore a
+#! ignore [
+FROM alpine
