@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a server is told before it starts.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::{Access, AllowAll};
+use crate::storage::{Clock, SparsePolicy, StorageError};
+
+/// Where a registry keeps its state. A bucket will be a second variant.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StorageConfig {
+    /// In one directory of this machine.
+    Disk(PathBuf),
+}
+
+/// Hears about faults that were answered with a status of 500 and above.
+#[derive(Clone)]
+pub struct Reporter(pub Arc<dyn Fn(&StorageError) + Send + Sync>);
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reporter")
+    }
+}
+
+/// Bounds on what clients may make the server do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait to be accepted.
+    pub connections_max: usize,
+    /// The largest manifest. Spec: distribution-spec §Pushing Manifests (4 MiB at least).
+    pub manifest_max_bytes: usize,
+    /// How long the next piece of a request body may take.
+    pub body_idle: Duration,
+    /// How long a client may take nothing of an answer.
+    pub write_idle: Duration,
+    /// How long the head of a request may take, and how long an idle connection stays.
+    pub head: Duration,
+    /// How long running requests may take after shutdown was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            manifest_max_bytes: oci::Document::SIZE_MAX_BYTES,
+            body_idle: Duration::from_mins(1),
+            write_idle: Duration::from_mins(1),
+            head: Duration::from_mins(1),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A server's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the state lies.
+    pub storage: StorageConfig,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Who may do what; everybody everything unless replaced.
+    pub access: Arc<dyn Access>,
+    /// Which manifests may refer to what is not there.
+    pub sparse: SparsePolicy,
+    /// Whether blobs, manifests and tags may be deleted.
+    pub deletes: bool,
+    /// Bounds.
+    pub limits: Limits,
+    /// Hears about faults; nobody unless replaced.
+    pub report: Reporter,
+}
+
+impl Config {
+    /// Returns the defaults: open to everybody, deletes allowed.
+    pub fn new(storage: StorageConfig, clock: Clock) -> Self {
+        Self {
+            storage,
+            clock,
+            access: Arc::new(AllowAll),
+            sparse: SparsePolicy::default(),
+            deletes: true,
+            limits: Limits::default(),
+            report: Reporter(Arc::new(|_| {})),
+        }
+    }
+}

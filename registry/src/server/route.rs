@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a request to its handler: path, method, rights, in this order and for every request.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode};
+use tokio_util::task::TaskTracker;
+
+use super::access::{Action, Decision, Need};
+use super::answer::{API_VERSION, Answer, ApiError, whole};
+use super::body::RequestBody;
+use super::config::Config;
+use super::query::Query;
+use super::{blob, manifest, referrer, tag, upload};
+use crate::endpoint::{Name, Resource};
+use crate::error::ErrorCode;
+use crate::storage::Store;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) store: Store,
+    pub(super) config: Config,
+    /// Requests that change something, so that they end even if the client hangs up.
+    pub(super) changes: TaskTracker,
+}
+
+/// One request, past routing.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) query: Query,
+}
+
+impl App {
+    /// Tells whether the sender of `headers` may do `action` in `name`.
+    pub(super) async fn may(&self, headers: &HeaderMap, name: &Name, action: Action) -> bool {
+        let need = Need {
+            repository: Some(name.clone()),
+            action,
+        };
+        self.config.access.decide(headers, &[need]).await == Decision::Allow
+    }
+}
+
+/// Answers one request.
+pub(super) async fn handle(
+    State(app): State<Arc<App>>,
+    request: Request<axum::body::Body>,
+) -> Answer {
+    let mut answer = match dispatch(&app, request).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            if let Some(fault) = &error.fault {
+                (app.config.report.0)(fault);
+            }
+            error.into_answer()
+        }
+    };
+    let headers = answer.headers_mut();
+    headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    // Whatever was stored, no browser shall take it for a page.
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    answer
+}
+
+async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<Answer, ApiError> {
+    let (parts, body) = request.into_parts();
+    let resource = Resource::parse(parts.uri.path())?;
+    if !resource.methods().any(|method| *method == parts.method) {
+        return Err(wrong_method(&resource));
+    }
+    let expects = parts.headers.contains_key(header::EXPECT);
+    let call = Call {
+        method: parts.method,
+        headers: parts.headers,
+        query: Query::of(&parts.uri),
+    };
+    if matches!(call.method, Method::GET | Method::HEAD) {
+        authorize(app, &resource, &call).await?;
+        return read(app, &resource, &call).await;
+    }
+    let mut body = RequestBody::new(body, app.config.limits.body_idle, expects);
+    let app = Arc::clone(app);
+    let tracker = app.changes.clone();
+    let task = tracker.spawn(async move {
+        let result = match authorize(&app, &resource, &call).await {
+            Ok(()) => change(&app, &resource, &call, &mut body).await,
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            body.drain().await;
+        }
+        result
+    });
+    // A panic there is a bug of ours; this request fails, the others do not.
+    task.await
+        .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::Unknown, "internal error")))
+}
+
+async fn read(app: &App, resource: &Resource, call: &Call) -> Result<Answer, ApiError> {
+    match resource {
+        Resource::Base => Ok(whole("application/json", "{}")),
+        Resource::Catalog => tag::catalog(app, call).await,
+        Resource::Tags(name) => tag::list(app, name, call).await,
+        Resource::Blob(name, digest) => blob::get(app, name, digest, call).await,
+        Resource::Manifest(name, reference) => manifest::get(app, name, reference, call).await,
+        Resource::Referrers(name, digest) => referrer::list(app, name, digest, call).await,
+        Resource::Upload(name, session) => upload::status(app, name, session).await,
+        Resource::Uploads(_) => Err(wrong_method(resource)),
+    }
+}
+
+async fn change(
+    app: &App,
+    resource: &Resource,
+    call: &Call,
+    body: &mut RequestBody,
+) -> Result<Answer, ApiError> {
+    refuse_encoding(&call.headers)?;
+    match (resource, &call.method) {
+        (Resource::Uploads(name), _) => upload::start(app, name, call, body).await,
+        (Resource::Upload(name, session), &Method::PATCH) => {
+            upload::append(app, (name, session), call, body).await
+        }
+        (Resource::Upload(name, session), &Method::PUT) => {
+            upload::finish(app, (name, session), call, body).await
+        }
+        (Resource::Upload(name, session), _) => upload::cancel(app, name, session).await,
+        (Resource::Manifest(name, reference), &Method::PUT) => {
+            manifest::put(app, (name, reference), call, body).await
+        }
+        (Resource::Manifest(name, reference), _) => {
+            refuse_delete(app)?;
+            manifest::delete(app, name, reference).await
+        }
+        (Resource::Blob(name, digest), _) => {
+            refuse_delete(app)?;
+            blob::delete(app, name, digest).await
+        }
+        _ => Err(wrong_method(resource)),
+    }
+}
+
+async fn authorize(app: &App, resource: &Resource, call: &Call) -> Result<(), ApiError> {
+    let actions: &[Action] = match (resource, &call.method) {
+        (Resource::Base, _) => &[Action::Base],
+        (Resource::Catalog, _) => &[Action::Catalog],
+        // Cancelling an upload takes nothing from the repository.
+        (Resource::Upload(..), _) | (_, &Method::POST | &Method::PUT) => {
+            &[Action::Pull, Action::Push]
+        }
+        (_, &Method::DELETE) => &[Action::Delete],
+        _ => &[Action::Pull],
+    };
+    let needs = actions.iter().map(|action| Need {
+        repository: resource.name().cloned(),
+        action: *action,
+    });
+    let needs: Vec<_> = needs.collect();
+    match app.config.access.decide(&call.headers, &needs).await {
+        Decision::Allow => Ok(()),
+        Decision::Deny => Err(ApiError::new(
+            ErrorCode::Denied,
+            "requested access to the resource is denied",
+        )),
+        Decision::Challenge(challenge) => {
+            let error = ApiError::new(ErrorCode::Unauthorized, "authentication required");
+            Err(error.with_header(header::WWW_AUTHENTICATE, &challenge))
+        }
+    }
+}
+
+fn wrong_method(resource: &Resource) -> ApiError {
+    let methods: Vec<&str> = resource.methods().map(Method::as_str).collect();
+    let message = "this resource does not take the method";
+    ApiError::new(ErrorCode::Unsupported, message).with_header(header::ALLOW, &methods.join(", "))
+}
+
+fn refuse_delete(app: &App) -> Result<(), ApiError> {
+    if app.config.deletes {
+        return Ok(());
+    }
+    let message = "deleting is switched off in this registry";
+    Err(ApiError::new(ErrorCode::Unsupported, message))
+}
+
+/// Refuses encoded bodies: a digest is of the bytes as they are stored.
+fn refuse_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).into_iter();
+    if encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let message = "request bodies must not have a Content-Encoding";
+    let error = ApiError::new(ErrorCode::Unsupported, message);
+    Err(error.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+}

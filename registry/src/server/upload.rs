@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Uploads of blobs: at once, in chunks, as a stream, by mount (end-4, end-5, end-6, end-11, end-13,
+//! end-14).
+
+use std::future::pending;
+
+use http::StatusCode;
+use http::header;
+use oci::{Algorithm, Digest};
+
+use super::access::Action;
+use super::answer::{Answer, ApiError, UPLOAD_UUID, created, empty, set};
+use super::body::{End, RequestBody};
+use super::condition;
+use super::route::{App, Call};
+use crate::endpoint::{Name, Resource};
+use crate::error::ErrorCode;
+use crate::storage::data::Stage;
+use crate::storage::record::Phase;
+use crate::storage::upload::{Held, Progress, UploadError};
+use crate::storage::{Mounted, SessionId, StorageError};
+
+/// How many repositories an anonymous mount tries.
+const MOUNTS_MAX: usize = 100;
+
+/// Answers end-4a, end-4b and end-11.
+pub(super) async fn start(
+    app: &App,
+    name: &Name,
+    call: &Call,
+    body: &mut RequestBody,
+) -> Result<Answer, ApiError> {
+    if let Some(digest) = call.query.digest("mount")?
+        && mount(app, name, &digest, call).await?
+    {
+        return Ok(blob_created(name, &digest));
+    }
+    if let Some(wanted) = call.query.get("digest-algorithm")
+        && Algorithm::from_name(wanted).is_none()
+    {
+        let message = "digest algorithm is not supported (sha256 and sha512 are)";
+        return Err(ApiError::new(ErrorCode::DigestInvalid, message));
+    }
+    if let Some(digest) = call.query.digest("digest")? {
+        put_whole(app, name, &digest, (call, body)).await?;
+        return Ok(blob_created(name, &digest));
+    }
+    let id = app.store.open_session(name);
+    let mut answer = empty(StatusCode::ACCEPTED);
+    describe(&mut answer, name, &id, 0);
+    Ok(answer)
+}
+
+/// Tries to mount; false if the client should upload. That nobody has the blob and that the client
+/// may not see who has it look the same.
+async fn mount(app: &App, name: &Name, digest: &Digest, call: &Call) -> Result<bool, ApiError> {
+    let sources = match call.query.get("from") {
+        Some(from) => from.parse().into_iter().collect(),
+        None => app.store.repositories_with(digest).await?,
+    };
+    let mut last = None;
+    for from in sources.into_iter().take(MOUNTS_MAX) {
+        // A repository has a marker per incarnation; they follow each other.
+        if last.as_ref() == Some(&from) {
+            continue;
+        }
+        let may = app.may(&call.headers, &from, Action::Pull).await;
+        if may && app.store.mount(name, &from, digest).await? == Mounted::Yes {
+            return Ok(true);
+        }
+        last = Some(from);
+    }
+    Ok(false)
+}
+
+/// Takes a blob that comes in one body: nothing outlives the request unless it is complete.
+async fn put_whole(
+    app: &App,
+    name: &Name,
+    digest: &Digest,
+    (call, body): (&Call, &mut RequestBody),
+) -> Result<(), ApiError> {
+    let chunk = chunk(call)?;
+    let stage = Stage {
+        session: None,
+        offset: 0,
+        algorithm: digest.algorithm(),
+        expected_bytes: chunk.length,
+    };
+    let mut staged = app.store.data.stage(stage).await?;
+    match body.copy_to(&mut *staged, pending()).await? {
+        End::Complete => {}
+        End::BrokenOff(error) => return Err(error),
+        End::TakenOver => return Err(UploadError::Busy.into()),
+    }
+    check_length(chunk, staged.offset())?;
+    let publication = staged.publish(digest).await?;
+    let size_bytes = staged.offset();
+    app.store
+        .add_blob(name, digest, size_bytes, publication)
+        .await?;
+    Ok(())
+}
+
+/// Answers end-5.
+pub(super) async fn append(
+    app: &App,
+    (name, session): (&Name, &str),
+    call: &Call,
+    body: &mut RequestBody,
+) -> Result<Answer, ApiError> {
+    let id = app.store.session(name, session)?;
+    let offset = receive(app, name, &id, (call, body)).await?;
+    let mut answer = empty(StatusCode::ACCEPTED);
+    describe(&mut answer, name, &id, offset);
+    Ok(answer)
+}
+
+/// Appends the body to the session and makes it durable; returns the new offset.
+async fn receive(
+    app: &App,
+    name: &Name,
+    id: &SessionId,
+    (call, body): (&Call, &mut RequestBody),
+) -> Result<u64, ApiError> {
+    let chunk = chunk(call)?;
+    let slot = app.store.slot(id);
+    let held = app.store.resume(id, &slot, chunk.start, Algorithm::Sha256);
+    let mut held = match held.await {
+        Ok(held) => held,
+        Err(error) => return Err(refused(name, id, error)),
+    };
+    let before = held.staged().offset();
+    let end = fill(&mut held, body).await?;
+    let after = held.staged().offset();
+    if let End::Complete = end
+        && let Err(error) = check_length(chunk, after - before)
+    {
+        // Nothing of it was recorded: the session goes on from where it was.
+        held.close();
+        return Err(error);
+    }
+    held.staged().checkpoint().await?;
+    let algorithm = held.algorithm;
+    app.store
+        .record_session(id, Phase::Open, after, algorithm)
+        .await?;
+    match end {
+        End::Complete => Ok(after),
+        End::BrokenOff(error) => Err(error),
+        End::TakenOver => Err(UploadError::Busy.into()),
+    }
+}
+
+async fn fill(held: &mut Held<'_>, body: &mut RequestBody) -> Result<End, StorageError> {
+    let stop = held.stop();
+    let end = body.copy_to(held.staged(), stop).await;
+    if end.is_err() {
+        held.close();
+    }
+    end
+}
+
+/// Answers end-6.
+pub(super) async fn finish(
+    app: &App,
+    (name, session): (&Name, &str),
+    call: &Call,
+    body: &mut RequestBody,
+) -> Result<Answer, ApiError> {
+    let id = app.store.session(name, session)?;
+    let Some(digest) = call.query.digest("digest")? else {
+        let message = "the closing request needs the digest of the blob";
+        return Err(ApiError::new(ErrorCode::DigestInvalid, message));
+    };
+    match app.store.progress(&id).await? {
+        // The answer to the first try was lost.
+        Progress::Done(done) if done == digest => return Ok(blob_created(name, &digest)),
+        Progress::Done(_) => return Err(UploadError::Unknown.into()),
+        Progress::Open(0) if !app.store.is_held(&id) => {
+            if chunk(call)?.start.is_some_and(|start| start != 0) {
+                let error = UploadError::OutOfOrder { offset_bytes: 0 };
+                return Err(refused(name, &id, error));
+            }
+            put_whole(app, name, &digest, (call, body)).await?;
+        }
+        Progress::Open(_) => close(app, (name, &id), &digest, call, body).await?,
+    }
+    Ok(blob_created(name, &digest))
+}
+
+/// Takes the last piece of a session that has bytes already.
+async fn close(
+    app: &App,
+    (name, id): (&Name, &SessionId),
+    digest: &Digest,
+    call: &Call,
+    body: &mut RequestBody,
+) -> Result<(), ApiError> {
+    let chunk = chunk(call)?;
+    let slot = app.store.slot(id);
+    let held = app.store.resume(id, &slot, chunk.start, digest.algorithm());
+    let mut held = match held.await {
+        Ok(held) => held,
+        Err(error) => return Err(refused(name, id, error)),
+    };
+    let before = held.staged().offset();
+    match fill(&mut held, body).await? {
+        End::Complete => {}
+        // What came is not recorded, so that the same request can be sent again.
+        End::BrokenOff(error) => {
+            held.close();
+            return Err(error);
+        }
+        End::TakenOver => {
+            held.close();
+            return Err(UploadError::Busy.into());
+        }
+    }
+    let after = held.staged().offset();
+    if let Err(error) = check_length(chunk, after - before) {
+        held.close();
+        return Err(error);
+    }
+    let published = held.staged().publish(digest).await;
+    let publication = match published {
+        Ok(publication) => publication,
+        Err(error) => {
+            held.close();
+            if matches!(error, StorageError::WrongDigest { .. }) {
+                app.store.end(id, Phase::Cancelled).await?;
+            }
+            return Err(error.into());
+        }
+    };
+    app.store.add_blob(name, digest, after, publication).await?;
+    held.close();
+    app.store.end(id, Phase::Done(digest.clone())).await?;
+    Ok(())
+}
+
+/// Answers end-13.
+pub(super) async fn status(app: &App, name: &Name, session: &str) -> Result<Answer, ApiError> {
+    let id = app.store.session(name, session)?;
+    let Progress::Open(offset) = app.store.progress(&id).await? else {
+        return Err(UploadError::Unknown.into());
+    };
+    let mut answer = empty(StatusCode::NO_CONTENT);
+    describe(&mut answer, name, &id, offset);
+    Ok(answer)
+}
+
+/// Answers end-14.
+pub(super) async fn cancel(app: &App, name: &Name, session: &str) -> Result<Answer, ApiError> {
+    let id = app.store.session(name, session)?;
+    app.store.progress(&id).await?;
+    app.store.cancel(&id).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+fn chunk(call: &Call) -> Result<condition::Chunk, ApiError> {
+    let contradiction = || {
+        let message = "Content-Range is malformed, or says other than Content-Length";
+        ApiError::new(ErrorCode::SizeInvalid, message)
+    };
+    condition::chunk(&call.headers).ok_or_else(contradiction)
+}
+
+fn check_length(chunk: condition::Chunk, received: u64) -> Result<(), ApiError> {
+    match chunk.length {
+        Some(length) if length != received => {
+            let message = format!("the request announced {length} bytes and held {received}");
+            Err(ApiError::new(ErrorCode::SizeInvalid, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Turns a refusal into an answer. One that is out of order says where the upload is, so that the
+/// client can go on (spec: 416 with `Range`; regclient wants `Location` too).
+fn refused(name: &Name, id: &SessionId, error: UploadError) -> ApiError {
+    let offset = match error {
+        UploadError::OutOfOrder { offset_bytes } => Some(offset_bytes),
+        _ => None,
+    };
+    let answer = ApiError::from(error);
+    match offset {
+        Some(offset) => answer
+            .with_header(header::RANGE, &range_text(offset))
+            .with_header(header::LOCATION, &location(name, id)),
+        None => answer,
+    }
+}
+
+fn blob_created(name: &Name, digest: &Digest) -> Answer {
+    let blob = Resource::Blob(name.clone(), digest.clone());
+    created(&blob.path(), digest)
+}
+
+fn location(name: &Name, id: &SessionId) -> String {
+    Resource::Upload(name.clone(), id.to_string()).path()
+}
+
+/// Docs: distribution writes `0-0` for nothing as well as for one byte, and clients expect it.
+fn range_text(offset: u64) -> String {
+    format!("0-{}", offset.saturating_sub(1))
+}
+
+fn describe(answer: &mut Answer, name: &Name, id: &SessionId, offset: u64) {
+    let headers = answer.headers_mut();
+    set(headers, header::LOCATION, &location(name, id));
+    set(headers, header::RANGE, &range_text(offset));
+    set(headers, UPLOAD_UUID, id.as_str());
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The trait for bytes: staged while they come, published under a digest once verified.
+//!
+//! Bytes are hashed as they are staged, never read again for it (except for an algorithm that was
+//! not announced, and after a restart). Published bytes never change.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+
+use futures_util::Stream as FuturesStream;
+use oci::{Algorithm, Digest};
+use serde::{Deserialize, Serialize};
+
+use super::error::StorageError;
+use super::session::SessionId;
+
+/// The answer of a store: boxed, so that servers need not be generic over the store.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
+
+/// Bytes as they are read, in order.
+pub type Stream = Pin<Box<dyn FuturesStream<Item = io::Result<bytes::Bytes>> + Send>>;
+
+/// Where published bytes lie; opaque, of the implementation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Location(pub Box<str>);
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Bytes that were asked for.
+pub enum Bytes {
+    /// All of them; small content.
+    Whole(bytes::Bytes),
+    /// Piece by piece.
+    Stream(Stream),
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => write!(f, "Whole({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// Which bytes to stage.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Under which session they survive the process; none: they vanish unless published.
+    pub session: Option<SessionId>,
+    /// How many bytes the session already has (its last checkpoint).
+    pub offset: u64,
+    /// The algorithm to hash with while they come.
+    pub algorithm: Algorithm,
+    /// How many bytes will come, if known: a full disk then shows at once.
+    pub expected_bytes: Option<u64>,
+}
+
+/// Published bytes.
+pub struct Publication {
+    /// Where they lie.
+    pub location: Location,
+    /// Keeps a collector from removing the bytes until the records that name them are written:
+    /// hold it until then. Empty where data keys are never used twice.
+    pub guard: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for Publication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Publication").field(&self.location).finish()
+    }
+}
+
+/// Bytes on their way in: appended any number of times, then published or dropped.
+///
+/// Dropping leaves a session's bytes up to the last checkpoint, and of anonymous ones nothing.
+pub trait Staged: fmt::Debug + Send {
+    /// Returns how many bytes have been appended, those of earlier checkpoints included.
+    fn offset(&self) -> u64;
+
+    /// Appends and hashes `pieces`. After an error the staged bytes are of no further use.
+    fn append(&mut self, pieces: Vec<bytes::Bytes>) -> Answer<'_, ()>;
+
+    /// Makes everything appended durable, so that the session can go on from here.
+    fn checkpoint(&mut self) -> Answer<'_, ()>;
+
+    /// Makes the bytes durable and readable under `digest`.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::WrongDigest`] if they are others; nothing becomes visible then.
+    ///
+    /// # Cancellation
+    ///
+    /// The bytes may or may not be published; nothing refers to them.
+    fn publish<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Publication>;
+}
+
+/// Where bytes are kept. Implementations run `contract::data`.
+pub trait Data: fmt::Debug + Send + Sync + 'static {
+    /// Opens bytes for appending. Bytes of a session beyond `stage.offset` are forgotten.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Missing`] if the session has fewer bytes than `stage.offset`.
+    fn stage(&self, stage: Stage) -> Answer<'_, Box<dyn Staged>>;
+
+    /// Forgets what is staged under `session`, if anything.
+    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()>;
+
+    /// Returns `range` of the published bytes, which must lie within them.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Missing`] if nothing is at `location`.
+    fn read<'a>(&'a self, location: &'a Location, range: Range<u64>) -> Answer<'a, Bytes>;
+
+    /// Removes published bytes. Readers that began keep reading.
+    fn delete<'a>(&'a self, location: &'a Location) -> Answer<'a, ()>;
+
+    /// Returns the sessions that have staged bytes, to sweep those without a record.
+    fn sessions(&self) -> Answer<'_, Vec<SessionId>>;
+}

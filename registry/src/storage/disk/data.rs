@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! [`Data`] on files.
+//!
+//! A path is made of the digest, so it is used again after a delete: publishing and deleting one
+//! digest therefore exclude each other through a striped lock, held by the publisher until its
+//! records are committed.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use oci::{Algorithm, Digest};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::root::Root;
+use super::staged::DiskStaged;
+use crate::storage::data::{self, Answer, Data, Location, Stage, Staged};
+use crate::storage::error::StorageError;
+use crate::storage::session::SessionId;
+
+/// How many locks there are; two digests that share one wait for each other.
+const STRIPES: usize = 1024;
+/// How much is read and handed over at once.
+const READ_BYTES: u64 = 256 << 10;
+
+/// Returns where the bytes of `digest` lie, below the root.
+pub(super) fn place(digest: &Digest) -> String {
+    let (algorithm, hex) = (digest.algorithm(), digest.hex());
+    format!("blobs/{algorithm}/{}/{hex}", &hex[..2])
+}
+
+/// Returns the digest in a location of ours.
+fn digest_at(location: &Location) -> Option<Digest> {
+    let mut parts = location.0.split('/').skip(1);
+    let algorithm = Algorithm::from_name(parts.next()?)?;
+    let hex = parts.nth(1)?;
+    let digest = format!("{algorithm}:{hex}").parse().ok()?;
+    (place(&digest) == *location.0).then_some(digest)
+}
+
+/// Locks by digest.
+#[derive(Debug)]
+pub(super) struct Stripes(Vec<Arc<Mutex<()>>>);
+
+impl Stripes {
+    fn new() -> Self {
+        Self((0..STRIPES).map(|_| Arc::default()).collect())
+    }
+
+    pub(super) async fn lock(&self, digest: &Digest) -> OwnedMutexGuard<()> {
+        // The hexadecimal part is random already.
+        let head = usize::from_str_radix(&digest.hex()[..8], 16).unwrap_or_default();
+        Arc::clone(&self.0[head % STRIPES]).lock_owned().await
+    }
+}
+
+/// Bytes in files.
+#[derive(Debug)]
+pub(super) struct DiskData {
+    root: Arc<Root>,
+    stripes: Arc<Stripes>,
+}
+
+impl DiskData {
+    pub(super) fn new(root: Arc<Root>) -> Self {
+        Self {
+            root,
+            stripes: Arc::new(Stripes::new()),
+        }
+    }
+}
+
+/// Runs `work` on the blocking pool.
+async fn on_pool<T, F>(work: F) -> Result<T, StorageError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, StorageError> + Send + 'static,
+{
+    let task = tokio::task::spawn_blocking(work);
+    task.await
+        .unwrap_or_else(|_| Err(StorageError::Missing("blocking pool".into())))
+}
+
+impl Data for DiskData {
+    fn stage(&self, stage: Stage) -> Answer<'_, Box<dyn Staged>> {
+        let (root, stripes) = (Arc::clone(&self.root), Arc::clone(&self.stripes));
+        Box::pin(on_pool(move || {
+            let staged = DiskStaged::open(root, stripes, &stage)?;
+            Ok(Box::new(staged) as Box<dyn Staged>)
+        }))
+    }
+
+    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()> {
+        let (root, session) = (Arc::clone(&self.root), session.clone());
+        Box::pin(on_pool(move || {
+            match rustix::fs::unlinkat(&root.uploads, session.as_str(), AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(errno) => {
+                    let path = root.path.join("uploads").join(session.as_str());
+                    Err(StorageError::io("remove", path, errno.into()))
+                }
+            }
+        }))
+    }
+
+    fn read<'a>(&'a self, location: &'a Location, range: Range<u64>) -> Answer<'a, data::Bytes> {
+        let (root, location) = (Arc::clone(&self.root), location.clone());
+        Box::pin(on_pool(move || {
+            let file = open_blob(&root, &location)?;
+            if range.end.saturating_sub(range.start) > READ_BYTES {
+                return Ok(data::Bytes::Stream(read_stream(file, range)));
+            }
+            let bytes = read_piece(&file, &range)
+                .map_err(|source| StorageError::io("read", root.path.join(&*location.0), source))?;
+            Ok(data::Bytes::Whole(bytes))
+        }))
+    }
+
+    fn delete<'a>(&'a self, location: &'a Location) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let Some(digest) = digest_at(location) else {
+                return Err(StorageError::Missing(location.to_string()));
+            };
+            let stripe = self.stripes.lock(&digest).await;
+            let root = Arc::clone(&self.root);
+            on_pool(move || {
+                let _stripe = stripe;
+                let shard = root.shard(&digest)?;
+                match rustix::fs::unlinkat(&*shard, digest.hex(), AtFlags::empty()) {
+                    Ok(()) | Err(Errno::NOENT) => Ok(()),
+                    Err(errno) => {
+                        let path = root.path.join(place(&digest));
+                        Err(StorageError::io("remove", path, errno.into()))
+                    }
+                }
+            })
+            .await
+        })
+    }
+
+    fn sessions(&self) -> Answer<'_, Vec<SessionId>> {
+        let root = Arc::clone(&self.root);
+        Box::pin(on_pool(move || {
+            let path = root.path.join("uploads");
+            let failed = |errno: Errno| StorageError::io("list", path.clone(), errno.into());
+            let mut sessions = Vec::new();
+            for entry in rustix::fs::Dir::read_from(&root.uploads).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                let id = entry.file_name().to_str().ok();
+                sessions.extend(id.and_then(SessionId::from_text));
+            }
+            Ok(sessions)
+        }))
+    }
+}
+
+fn open_blob(root: &Root, location: &Location) -> Result<File, StorageError> {
+    let missing = || StorageError::Missing(location.to_string());
+    let digest = digest_at(location).ok_or_else(missing)?;
+    let shard = root.shard(&digest)?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    match rustix::fs::openat(&*shard, digest.hex(), flags, Mode::empty()) {
+        Ok(fd) => Ok(File::from(fd)),
+        Err(Errno::NOENT) => Err(missing()),
+        Err(errno) => {
+            let path = root.path.join(place(&digest));
+            Err(StorageError::io("open", path, errno.into()))
+        }
+    }
+}
+
+fn read_piece(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
+    let count = range.end.saturating_sub(range.start).min(READ_BYTES);
+    let mut buffer = vec![0; usize::try_from(count).unwrap_or_default()];
+    file.read_exact_at(&mut buffer, range.start)?;
+    Ok(Bytes::from(buffer))
+}
+
+/// Reads piece by piece; one piece is in memory at a time, and nothing is read for a client that
+/// does not take it.
+fn read_stream(file: File, range: Range<u64>) -> data::Stream {
+    let state = (Arc::new(file), range);
+    Box::pin(stream::try_unfold(state, |(file, range)| async move {
+        if range.is_empty() {
+            return Ok(None);
+        }
+        let (reader, wanted) = (Arc::clone(&file), range.clone());
+        let task = tokio::task::spawn_blocking(move || read_piece(&reader, &wanted));
+        let piece = task.await.map_err(io::Error::other)??;
+        let rest = range.start + piece.len() as u64..range.end;
+        Ok(Some((piece, (file, rest))))
+    }))
+}

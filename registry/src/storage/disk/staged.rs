@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A file on its way in: written and hashed in one go on the blocking pool, then linked under its
+//! digest.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oci::{Algorithm, Digest, Hasher};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::data::Stripes;
+use super::root::{Root, link_unnamed};
+use crate::storage::data::{Answer, Location, Publication, Stage, Staged};
+use crate::storage::error::StorageError;
+use crate::storage::session::SessionId;
+use crate::storage::store::nonce;
+
+/// From which size on space is reserved before the first byte is written.
+const RESERVE_FROM_BYTES: u64 = 1 << 20;
+/// How much is reserved at most: the length is a claim of the client.
+const RESERVE_MAX_BYTES: u64 = 1 << 30;
+/// How much is read at once when a prefix is hashed again.
+const REHASH_BYTES: usize = 1 << 20;
+
+/// How the file is named until it is published.
+#[derive(Debug)]
+enum Named {
+    /// Not at all: it vanishes with its last descriptor.
+    No,
+    /// In `tmp/`, where unnamed files are not to be had; removed on drop.
+    Temporary(String),
+    /// In `uploads/`, where a session finds it again.
+    Session(SessionId),
+}
+
+#[derive(Debug)]
+struct Open {
+    root: Arc<Root>,
+    file: File,
+    named: Named,
+    hasher: Hasher,
+    algorithm: Algorithm,
+    /// Whether bytes were written since the last sync.
+    is_dirty: bool,
+    /// Whether the directory entry may not be durable yet.
+    is_new: bool,
+    offset: u64,
+}
+
+/// Bytes staged in a file.
+#[derive(Debug)]
+pub(super) struct DiskStaged {
+    /// None while a blocking task has it, and for good after that task failed.
+    open: Option<Open>,
+    offset: u64,
+    root: Arc<Root>,
+    stripes: Arc<Stripes>,
+}
+
+impl DiskStaged {
+    /// Opens the file of `stage`. Blocking.
+    pub(super) fn open(
+        root: Arc<Root>,
+        stripes: Arc<Stripes>,
+        stage: &Stage,
+    ) -> Result<Self, StorageError> {
+        root.check_running()?;
+        let open = match &stage.session {
+            None => Open::unnamed(&root, stage)?,
+            Some(id) => Open::session(&root, id, stage)?,
+        };
+        Ok(Self {
+            offset: open.offset,
+            open: Some(open),
+            root,
+            stripes,
+        })
+    }
+
+    /// Runs `work` on the blocking pool.
+    async fn on_pool<T, F>(&mut self, work: F) -> Result<T, StorageError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Open) -> Result<T, StorageError> + Send + 'static,
+    {
+        let gone = || StorageError::Missing("staged bytes after an error".into());
+        let mut open = self.open.take().ok_or_else(gone)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work(&mut open);
+            (open, result)
+        });
+        let (open, result) = task.await.map_err(|_| gone())?;
+        let value = result?;
+        self.offset = open.offset;
+        self.open = Some(open);
+        Ok(value)
+    }
+}
+
+impl Staged for DiskStaged {
+    fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn append(&mut self, pieces: Vec<Bytes>) -> Answer<'_, ()> {
+        Box::pin(self.on_pool(move |open| open.append(&pieces)))
+    }
+
+    fn checkpoint(&mut self) -> Answer<'_, ()> {
+        Box::pin(self.on_pool(Open::sync))
+    }
+
+    fn publish<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Publication> {
+        Box::pin(async move {
+            self.root.check_running()?;
+            let stripe = self.stripes.lock(digest).await;
+            let digest = digest.clone();
+            let location = self.on_pool(move |open| open.publish(&digest)).await?;
+            Ok(Publication {
+                location,
+                guard: Some(Box::new(stripe)),
+            })
+        })
+    }
+}
+
+impl Open {
+    fn unnamed(root: &Arc<Root>, stage: &Stage) -> Result<Self, StorageError> {
+        let mode = Mode::from_raw_mode(0o644);
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        let (file, named) = if root.unnamed_files {
+            let file = rustix::fs::openat(&root.tmp, c".", flags | OFlags::TMPFILE, mode);
+            (file, Named::No)
+        } else {
+            let name = nonce();
+            let flags = flags | OFlags::CREATE | OFlags::EXCL;
+            let file = rustix::fs::openat(&root.tmp, &*name, flags, mode);
+            (file, Named::Temporary(name))
+        };
+        let failed = |errno: Errno| StorageError::io("create", root.path.join("tmp"), errno.into());
+        let file = file.map_err(failed)?;
+        if let Some(expected) = stage
+            .expected_bytes
+            .filter(|size| *size >= RESERVE_FROM_BYTES)
+        {
+            reserve(&file, expected.min(RESERVE_MAX_BYTES)).map_err(failed)?;
+        }
+        Ok(Self::new(root, file, named, stage.algorithm))
+    }
+
+    fn session(root: &Arc<Root>, id: &SessionId, stage: &Stage) -> Result<Self, StorageError> {
+        let path = || root.path.join("uploads").join(id.as_str());
+        let failed = |errno: Errno| StorageError::io("open", path(), errno.into());
+        let mut flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        if stage.offset == 0 {
+            flags |= OFlags::CREATE;
+        }
+        let mode = Mode::from_raw_mode(0o644);
+        let file = match rustix::fs::openat(&root.uploads, id.as_str(), flags, mode) {
+            Err(Errno::NOENT) => return Err(StorageError::Missing(id.to_string())),
+            other => other.map_err(failed)?,
+        };
+        let mut open = Self::new(root, file, Named::Session(id.clone()), stage.algorithm);
+        open.is_new = stage.offset == 0;
+        open.rewind_to(stage.offset)?;
+        Ok(open)
+    }
+
+    fn new(root: &Arc<Root>, file: OwnedFd, named: Named, algorithm: Algorithm) -> Self {
+        Self {
+            root: Arc::clone(root),
+            file: File::from(file),
+            named,
+            hasher: Hasher::new(algorithm),
+            algorithm,
+            is_dirty: false,
+            is_new: false,
+            offset: 0,
+        }
+    }
+
+    /// Forgets what lies beyond `offset` and hashes what lies before it.
+    fn rewind_to(&mut self, offset: u64) -> Result<(), StorageError> {
+        let place = self.root.path.join("uploads");
+        let io = |action| {
+            let place = place.clone();
+            move |source| StorageError::io(action, place, source)
+        };
+        let size = self.file.metadata().map_err(io("stat"))?.len();
+        if size < offset {
+            return Err(StorageError::Missing(format!(
+                "{} of an upload",
+                offset - size
+            )));
+        }
+        self.file.set_len(offset).map_err(io("truncate"))?;
+        self.hasher = self.rehash(self.algorithm, offset)?;
+        self.file
+            .seek(SeekFrom::Start(offset))
+            .map_err(io("seek"))?;
+        self.offset = offset;
+        Ok(())
+    }
+
+    fn append(&mut self, pieces: &[Bytes]) -> Result<(), StorageError> {
+        for piece in pieces {
+            self.is_dirty = true;
+            self.hasher.update(piece);
+            self.file
+                .write_all(piece)
+                .map_err(|source| StorageError::io("write to", &self.root.path, source))?;
+            self.offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StorageError> {
+        if self.is_dirty {
+            let result = rustix::fs::fdatasync(&self.file);
+            self.root.synced("uploads", result)?;
+            self.is_dirty = false;
+        }
+        if self.is_new {
+            let result = rustix::fs::fsync(&self.root.uploads);
+            self.root.synced("uploads", result)?;
+            self.is_new = false;
+        }
+        Ok(())
+    }
+
+    /// Hashes the first `count` bytes of the file; leaves the position anywhere.
+    fn rehash(&mut self, algorithm: Algorithm, count: u64) -> Result<Hasher, StorageError> {
+        let mut hasher = Hasher::new(algorithm);
+        if count == 0 {
+            return Ok(hasher);
+        }
+        let failed = |source| StorageError::io("read", self.root.path.clone(), source);
+        self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let mut limited = (&self.file).take(count);
+        let mut buffer = vec![0; REHASH_BYTES];
+        loop {
+            let read = limited.read(&mut buffer).map_err(failed)?;
+            if read == 0 {
+                return Ok(hasher);
+            }
+            hasher.update(&buffer[..read]);
+        }
+    }
+
+    fn publish(&mut self, digest: &Digest) -> Result<Location, StorageError> {
+        let actual = if digest.algorithm() == self.algorithm {
+            self.hasher.clone().finish()
+        } else {
+            self.rehash(digest.algorithm(), self.offset)?.finish()
+        };
+        if actual != *digest {
+            return Err(StorageError::WrongDigest {
+                expected: digest.clone(),
+                actual,
+            });
+        }
+        let shard = self.root.shard(digest)?;
+        let place = super::data::place(digest);
+        match rustix::fs::statat(&*shard, digest.hex(), AtFlags::SYMLINK_NOFOLLOW) {
+            // It was synced before it was linked; only its entry may still be on its way.
+            Ok(stat) if u64::try_from(stat.st_size) == Ok(self.offset) => {}
+            Ok(_) => self.place(&shard, digest, true)?,
+            Err(_) => self.place(&shard, digest, false)?,
+        }
+        self.root.synced(&place, rustix::fs::fsync(&*shard))?;
+        Ok(Location(place.into()))
+    }
+
+    /// Syncs the file and links it under its digest. `replace` heals a file of another length,
+    /// which cannot have the digest of its name.
+    fn place(
+        &mut self,
+        shard: &OwnedFd,
+        digest: &Digest,
+        replace: bool,
+    ) -> Result<(), StorageError> {
+        let result = rustix::fs::fdatasync(&self.file);
+        self.root.synced("blobs", result)?;
+        self.is_dirty = false;
+        let linked = if replace {
+            let name = nonce();
+            self.link(&self.root.tmp, &name)
+                .and_then(|()| rustix::fs::renameat(&self.root.tmp, &*name, shard, digest.hex()))
+        } else {
+            self.link(shard, digest.hex())
+        };
+        match linked {
+            // Somebody else was faster, with the same bytes.
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => {
+                let path = self.root.path.join(super::data::place(digest));
+                Err(StorageError::io("link", path, errno.into()))
+            }
+        }
+    }
+
+    fn link(&self, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
+        let (from, own) = match &self.named {
+            Named::No => {
+                let file = self.file.try_clone().map_err(|_| Errno::MFILE)?;
+                return link_unnamed(&file.into(), folder, name);
+            }
+            Named::Temporary(own) => (&self.root.tmp, own.as_str()),
+            Named::Session(id) => (&self.root.uploads, id.as_str()),
+        };
+        match rustix::fs::linkat(from, own, folder, name, AtFlags::empty()) {
+            // No hard links here (some network and FUSE file systems): the name itself moves.
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK) => {
+                rustix::fs::renameat(from, own, folder, name)
+            }
+            other => other,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Named::Temporary(name) = &self.named {
+            // It may have moved to its place; whatever else stays is swept at the next start.
+            rustix::fs::unlinkat(&self.root.tmp, &**name, AtFlags::empty()).unwrap_or_default();
+        }
+    }
+}
+
+/// Reserves space; file systems that cannot are let off.
+fn reserve(file: &OwnedFd, count: u64) -> Result<(), Errno> {
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, count) {
+        Err(errno @ (Errno::NOSPC | Errno::DQUOT)) => Err(errno),
+        _ => Ok(()),
+    }
+}

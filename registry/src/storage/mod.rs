@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a registry keeps: bytes in [`Data`], names in [`Meta`], and the algorithms over the two.
+//!
+//! Two notions are kept apart. *Content* is bytes with a digest, global and stored once.
+//! *Membership* is the right of one repository to serve a digest; it comes from an upload into that
+//! repository or a permitted mount, never from a manifest that mentions the digest.
+//!
+//! [`Store`] joins the traits; [`disk`] implements them on one directory, [`memory`] in a double for
+//! tests, and an S3 implementation will sit beside them. Both run the suite in `contract`.
+//! Garbage collection will be a file of its own here: the records already carry the states and
+//! incarnations that it needs (see [`record`]).
+//!
+//! Invariants
+//! 1. Content first, pointers later; on delete pointers first, content later.
+//! 2. Whatever a call acknowledged is durable.
+//! 3. A membership that is live has a marker under its digest, and content that is not dead.
+//!
+//! Ours: no specification covers this; `docs/registry.md` has the layout and the guarantees.
+
+#[cfg(test)]
+mod contract;
+pub mod data;
+pub mod disk;
+pub mod error;
+pub mod key;
+pub mod manifest;
+pub mod memory;
+pub mod meta;
+pub mod record;
+pub mod repository;
+pub mod session;
+pub mod store;
+pub mod tag;
+#[cfg(test)]
+mod tests;
+pub mod upload;
+
+pub use data::{Answer, Bytes, Data, Location, Publication, Staged, Stream};
+pub use error::StorageError;
+pub use manifest::{ManifestPut, PutManifestError, StoredManifest};
+pub use meta::{Condition, Listed, Meta, Version, Write};
+pub use repository::{Blob, Mounted};
+pub use session::SessionId;
+pub use store::{Clock, SparsePolicy, Store};
+pub use tag::StoredTag;

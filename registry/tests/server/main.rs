@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The server as a client sees it: over TCP, against a directory of its own, with an HTTP client
+//! that sends exactly what a test says.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod data_sets;
+#[cfg(test)]
+mod full;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod peer;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod uploads;
