@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a build description to an image: the order of everything.
+//!
+//! [`Builder::build`] is the spine: lower → solve → layers → image → store → push. The solver asks,
+//! the machine below never calls up, but for progress events.
+//!
+//! Knows no Dockerfile (that is a [`graph::Frontend`]) and no terminal (that is a
+//! [`progress::Sink`]).
+
+mod assemble;
+mod build;
+mod container;
+mod error;
+pub mod export;
+pub mod import;
+mod layer;
+mod open;
+mod ops;
+mod plan;
+pub mod progress;
+mod prune;
+mod report;
+mod request;
+mod resolve;
+mod result;
+mod secret;
+mod solver;
+mod step_error;
+mod transfer;
+mod unpack;
+
+pub use build::{BuildOutcome, Solved};
+pub use container::{ContainerError, ContainerRequest, Volume};
+pub use error::{BuildError, FailedStep, LayersError, StoreImageError};
+pub use open::{Builder, BuilderOptions, OpenBuilderError, make_root, open_layout};
+pub use ops::host_ca::HostCaError;
+pub use ops::http::HttpError;
+pub use ops::image::ImageFetchError;
+pub use prune::{PruneCacheError, PrunedCache};
+pub use request::{BuildRequest, Compression, Destination, Entitlements, LocalContext, Output};
+pub use runtime::{EnterError, EnterOptions, Rung, Runtime, enter};
+pub use secret::Secrets;
+pub use step_error::{IgnoredBy, StepError};
+pub use unpack::{UnpackError, unpack_context};
