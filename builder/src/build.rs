@@ -78,6 +78,7 @@ impl Builder {
         }
         let outcome = self.store_image(&images, request, &report).await?;
         self.export(&solved, &outcome, request, &report).await?;
+        self.clean_up().await;
         Ok(outcome)
     }
 

@@ -152,7 +152,8 @@ impl Builder {
                 Some(signal) = signals.recv() => running.signal(signal),
             }
         };
-        drop(active);
+        active.abort();
+        self.clean_up().await;
         Ok(status.map_err(ContainerError::Run)?.shell_code())
     }
 }

@@ -7,7 +7,6 @@
 //! Docs: `docker import`.
 
 use std::io::{self, Read};
-use std::mem;
 
 use oci::layout::{BlobError, IndexError, Layout};
 use oci::{
@@ -73,10 +72,12 @@ pub fn import(
         broken: None,
     };
     if let Err(error) = read_through(&mut tee) {
-        return Err(match mem::take(&mut tee.broken) {
-            Some(broken) => ImportError::Write(broken),
-            None => ImportError::Tar(error),
-        });
+        let Some(broken) = tee.broken else {
+            return Err(ImportError::Tar(error));
+        };
+        // The end knows why writing failed.
+        finish(tee.layer)?;
+        return Err(ImportError::Write(broken));
     }
     let layer = finish(tee.layer)?;
     let config = ImageConfig {

@@ -73,8 +73,10 @@ pub(crate) fn recompress(
         // Plain tars, and those with a compression that OCI layers do not have.
         let mut tar = decompressed(source)?;
         let mut writer = writer(layout)?;
-        io::copy(&mut tar, &mut writer)?;
+        let copied = io::copy(&mut tar, &mut writer);
+        // First, because it knows why writing failed.
         let layer = finish(writer)?;
+        copied?;
         (layer.descriptor, layer.diff_id)
     };
     if actual != *diff_id {

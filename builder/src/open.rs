@@ -108,6 +108,14 @@ impl Builder {
         &self.client
     }
 
+    /// Deletes what steps left behind: only now, because file systems make new files slowly right
+    /// after old ones were deleted. What cannot be deleted waits for the next time.
+    pub(crate) async fn clean_up(&self) {
+        let store = self.store.clone();
+        let emptied = tokio::task::spawn_blocking(move || store.empty_trash()).await;
+        drop(emptied);
+    }
+
     /// Returns a directory for the logs of one build. It is made by the first step that says
     /// something.
     pub(crate) fn new_log_dir(&self) -> PathBuf {

@@ -57,14 +57,14 @@ impl LayerReader {
     /// Reads a tar that is not compressed, or that somebody else decompresses.
     pub fn uncompressed(source: Box<dyn Read + Send>) -> Self {
         let (to_reader, pieces) = sync_channel::<Piece>(PIECES_QUEUED);
-        let (to_hasher, hashed) = sync_channel::<Arc<Vec<u8>>>(PIECES_QUEUED);
+        let (to_hasher, to_hash) = sync_channel::<Arc<Vec<u8>>>(PIECES_QUEUED);
         thread::spawn(move || pump(source, &to_reader, &to_hasher));
         let hasher = thread::spawn(move || {
-            let mut hasher = Hasher::new(Algorithm::Sha256);
-            for piece in hashed {
-                hasher.update(&piece);
+            let mut diff_id = Hasher::new(Algorithm::Sha256);
+            for piece in to_hash {
+                diff_id.update(&piece);
             }
-            hasher.finish()
+            diff_id.finish()
         });
         Self {
             pieces: Some(pieces),
@@ -98,17 +98,9 @@ impl LayerReader {
     fn next_piece(&mut self) -> io::Result<()> {
         let received = self.pieces.as_ref().and_then(|pieces| pieces.recv().ok());
         self.position = 0;
-        match received {
-            Some(piece) => {
-                self.current = piece?;
-                Ok(())
-            }
-            None => {
-                self.current = Arc::default();
-                self.is_at_end = true;
-                Ok(())
-            }
-        }
+        self.is_at_end = received.is_none();
+        self.current = received.transpose()?.unwrap_or_default();
+        Ok(())
     }
 }
 

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Small values of flags: pairs, sizes, hosts, limits.
+
+use std::net::IpAddr;
+
+/// A name with a value, or alone.
+pub(crate) type Pair = (String, Option<String>);
+
+/// Parses `NAME=VALUE` or `NAME`.
+pub(crate) fn parse_pair(text: &str) -> Result<Pair, String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err("the name before `=` is empty".into());
+    }
+    Ok((name.to_owned(), value))
+}
+
+/// Parses a number of bytes with an optional suffix: `64m`, `1g`, `512k`, `100b`.
+///
+/// Docs: docker's `--shm-size`; suffixes are powers of 1024.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let lower = text.trim().to_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match lower[digits.len()..]
+        .trim_end_matches("ib")
+        .trim_end_matches('b')
+    {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        other => return Err(format!("unknown unit `{other}` (known: b, k, m, g, t)")),
+    };
+    let number: u64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not a size"))?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| format!("`{text}` is too large"))
+}
+
+/// Parses `--add-host HOST:IP` or `HOST=IP`.
+pub(crate) fn parse_host(text: &str) -> Result<(String, IpAddr), String> {
+    let pair = text.split_once('=').or_else(|| text.split_once(':'));
+    let (host, address) =
+        pair.ok_or_else(|| format!("`{text}` is not of the form host:address"))?;
+    if host.is_empty() {
+        return Err("the host is empty".into());
+    }
+    if address == "host-gateway" {
+        return Err("host-gateway is not supported yet; give the address".into());
+    }
+    let bare = address.trim_start_matches('[').trim_end_matches(']');
+    let address = bare
+        .parse()
+        .map_err(|_| format!("`{address}` is not an IP address"))?;
+    Ok((host.to_owned(), address))
+}
+
+/// A limit of a resource: name, soft and hard value; -1 is unlimited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UlimitArg {
+    /// Name as in `setrlimit`, lower case, without `RLIMIT_`.
+    pub(crate) name: String,
+    /// The soft limit.
+    pub(crate) soft: i64,
+    /// The hard limit.
+    pub(crate) hard: i64,
+}
+
+/// Limits that exist. Docs: docker's `--ulimit`.
+const ULIMITS: &[&str] = &[
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
+/// Parses `--ulimit NAME=SOFT[:HARD]`.
+pub(crate) fn parse_ulimit(text: &str) -> Result<UlimitArg, String> {
+    let shape = || format!("`{text}` is not of the form name=soft[:hard]");
+    let (name, values) = text.split_once('=').ok_or_else(shape)?;
+    if !ULIMITS.contains(&name) {
+        return Err(format!(
+            "unknown limit `{name}` (known: {})",
+            ULIMITS.join(", ")
+        ));
+    }
+    let number = |text: &str| {
+        text.parse::<i64>()
+            .ok()
+            .filter(|n| *n >= -1)
+            .ok_or_else(shape)
+    };
+    let (soft, hard) = match values.split_once(':') {
+        Some((soft, hard)) => (number(soft)?, number(hard)?),
+        None => (number(values)?, number(values)?),
+    };
+    if hard != -1 && (soft == -1 || soft > hard) {
+        return Err(format!("soft limit of `{name}` is above its hard limit"));
+    }
+    Ok(UlimitArg {
+        name: name.to_owned(),
+        soft,
+        hard,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("64m", Some(64 << 20)),
+            ("1G", Some(1 << 30)),
+            ("2KiB", Some(2048)),
+            ("10b", Some(10)),
+            ("1x", None),
+            ("m", None),
+            ("99999999999t", None),
+        ] {
+            assert_eq!(parse_bytes(text).ok(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn hosts_and_limits() {
+        assert!(parse_host("db:10.0.0.1").is_ok());
+        assert!(parse_host("db=::1").is_ok());
+        assert!(parse_host("db:[::1]").is_ok());
+        for text in ["db", ":1.2.3.4", "db:x", "db:host-gateway"] {
+            assert!(parse_host(text).is_err(), "{text}");
+        }
+        let limit = parse_ulimit("nofile=1024:-1").unwrap();
+        assert_eq!((limit.soft, limit.hard), (1024, -1));
+        for text in ["nofile", "nofile=x", "what=1", "nofile=5:4", "nofile=-2"] {
+            assert!(parse_ulimit(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pairs() {
+        assert_eq!(parse_pair("A=b=c"), Ok(("A".into(), Some("b=c".into()))));
+        assert_eq!(parse_pair("A"), Ok(("A".into(), None)));
+        assert_eq!(parse_pair("A="), Ok(("A".into(), Some(String::new()))));
+        assert!(parse_pair("=x").is_err());
+    }
+}

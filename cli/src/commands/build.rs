@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `kiln build`.
+
+use std::sync::Arc;
+
+use builder::{BuildOutcome, Builder, BuilderOptions, EnterOptions, Runtime};
+use frontend_dockerfile::DockerfileFrontend;
+
+use super::build_input::{self, Prepared};
+use super::{build_output, build_result, check, print};
+use crate::args::build::{BuildArgs, Joint};
+use crate::context;
+use crate::progress::{self, Progress};
+use crate::report::{self, Exit, Failure};
+use crate::session::{self, Session};
+
+/// Builds, stores and hands out.
+pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
+    build_output::check(args)?;
+    for remark in args.unsupported.remarks() {
+        report::remark(&format!("note: {remark}\n"));
+    }
+    let kind = progress::kind(
+        args.result.progress,
+        args.result.quiet,
+        &session.environment,
+    )?;
+    // Before anything starts a thread.
+    let runtime = enter(session)?;
+    let scratch = session.root().join("tmp");
+    let source = context::open(&args.context, args.input.file.as_deref(), &scratch)?;
+    let Prepared { request, secrets } = build_input::prepare(args, session, &source)?;
+    if args.unsupported.wants_check() {
+        return check::run(&request.input);
+    }
+    let builder = open(session, Some(runtime))?;
+    if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Keys)) = args.result.print {
+        return print::before(joint, &builder, &request.input);
+    }
+    let shown = Arc::new(Progress::start(kind, &session.environment, &secrets));
+    check::tell(&request.input, &*shown)?;
+    let result = session::block_on(|cancel| {
+        let (sink, shown) = (Arc::clone(&shown), Arc::clone(&shown));
+        let (builder, request) = (&builder, &request);
+        async move {
+            let result = builder
+                .build(&DockerfileFrontend, request, sink, cancel)
+                .await;
+            shown.finish();
+            result.map_err(|error| build_result::failure(&error, &shown))
+        }
+    });
+    shown.finish();
+    let outcome = result?;
+    match (args.result.print, &outcome.descriptor) {
+        (Some(joint), Some(image)) => print::after(joint, builder.layout(), image),
+        _ => finish(&outcome, args),
+    }
+}
+
+fn finish(outcome: &BuildOutcome, args: &BuildArgs) -> Result<(), Failure> {
+    build_result::write_files(outcome, args)?;
+    match &outcome.config_digest {
+        // Standard output may hold an archive.
+        Some(digest) if args.result.quiet && !build_output::to_stdout(args) => {
+            report::print(&format!("{digest}\n"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Starts the helper process that runs steps. No thread may exist yet.
+pub(super) fn enter(session: &Session) -> Result<Runtime, Failure> {
+    builder::make_root(session.root())?;
+    let options = EnterOptions {
+        scratch: session.root().join("run"),
+    };
+    builder::enter(options).map_err(|error| {
+        let failure = Failure::from_error(Exit::Failed, &error).with_known_hints(&error);
+        match error {
+            builder::EnterError::NoSubordinateIds { user } => failure.hint(format!(
+                "give the user a range: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`"
+            )),
+            builder::EnterError::MapFailed { program } => {
+                failure.hint(format!("is {program} installed? Debian has it in the package uidmap"))
+            }
+            _ => failure,
+        }
+    })
+}
+
+/// Opens the state directory for building and running.
+pub(super) fn open(session: &Session, runtime: Option<Runtime>) -> Result<Builder, Failure> {
+    Ok(Builder::open(BuilderOptions {
+        root: session.root().to_owned(),
+        client: session.client()?,
+        runtime,
+    })?)
+}

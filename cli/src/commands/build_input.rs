@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From the flags of `kiln build` to what frontend and builder are asked for.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::Path;
+
+use builder::{BuildRequest, Entitlements, LocalContext, Secrets};
+use frontend_dockerfile::{BuildInput, BuildOptions, NoCache, SourceText};
+use graph::{ExtraHost, NetworkMode, ResolveMode, Ulimit};
+use oci::Platform;
+
+use super::build_output::{compression, outputs, tags};
+use super::pull::platform;
+use crate::args::build::{BuildArgs, Entitlement, NetworkArg, StepArgs};
+use crate::args::build_context::NamedContext;
+use crate::args::secret::{SecretArg, SecretSource};
+use crate::args::value::Pair;
+use crate::context::BuildSource;
+use crate::environment::Environment;
+use crate::report::{Exit, Failure};
+use crate::session::Session;
+
+/// The name of the main context. `Ours`, with the frontend: BuildKit's name for it.
+const MAIN_CONTEXT: &str = "context";
+/// The build argument that fixes all times.
+const EPOCH_ARG: &str = "SOURCE_DATE_EPOCH";
+
+/// What a build is asked for.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// For the builder.
+    pub(super) request: BuildRequest<BuildInput>,
+    /// Values that must not be shown.
+    pub(super) secrets: Vec<Vec<u8>>,
+}
+
+/// Joins flags, environment and files.
+pub(super) fn prepare(
+    args: &BuildArgs,
+    session: &Session,
+    source: &BuildSource,
+) -> Result<Prepared, Failure> {
+    let environment = &session.environment;
+    let build_args = build_args(&args.input.build_arg, environment)?;
+    let epoch = match build_args.get(EPOCH_ARG) {
+        Some(text) => text.parse().ok(),
+        None => None,
+    };
+    let secrets = secrets(&args.steps.secret, environment)?;
+    let values = secrets.values().cloned().collect();
+    let mut kept = Secrets::default();
+    for (id, value) in secrets {
+        kept.insert(id, value);
+    }
+    let request = BuildRequest {
+        contexts: contexts(args, source)?,
+        input: BuildInput {
+            source: source.dockerfile.clone(),
+            dockerignore: source.ignore.clone(),
+            options: options(args, environment, build_args)?,
+        },
+        tags: tags(args),
+        outputs: outputs(args)?,
+        secrets: kept,
+        host_ca: session
+            .settings
+            .host_ca(args.steps.host_ca.as_ref(), environment)?,
+        source_date_epoch: epoch,
+        entitlements: entitlements(&args.steps),
+        compression: compression(args)?,
+        parallel_max: None,
+    };
+    Ok(Prepared {
+        request,
+        secrets: values,
+    })
+}
+
+fn options(
+    args: &BuildArgs,
+    environment: &Environment,
+    build_args: BTreeMap<String, String>,
+) -> Result<BuildOptions, Failure> {
+    let host = Platform::host();
+    let mut platforms = args.input.platform.clone();
+    let default = platform(None, environment)?;
+    if platforms.is_empty() && default != host {
+        platforms.push(default);
+    }
+    let no_cache = match args.input.no_cache_filter.as_slice() {
+        _ if args.input.no_cache => NoCache::All,
+        [] => NoCache::No,
+        stages => NoCache::Stages(stages.to_vec()),
+    };
+    let contexts = args.input.build_context.iter().map(|(name, context)| {
+        let context = match context {
+            NamedContext::Directory(_) => frontend_dockerfile::NamedContext::Local,
+            NamedContext::Image(reference) => {
+                frontend_dockerfile::NamedContext::Image(reference.to_string())
+            }
+        };
+        (name.clone(), context)
+    });
+    let hosts = args.steps.add_host.iter().map(|(host, address)| ExtraHost {
+        host: host.clone(),
+        ip: address.to_string(),
+    });
+    let ulimits = args.steps.ulimit.iter().map(|limit| Ulimit {
+        name: limit.name.clone(),
+        soft: limit.soft,
+        hard: limit.hard,
+    });
+    Ok(BuildOptions {
+        target: args.input.target.clone(),
+        build_args,
+        platforms,
+        labels: labels(&args.input.label),
+        contexts: contexts.collect(),
+        no_cache,
+        resolve_mode: if args.input.pull {
+            ResolveMode::Pull
+        } else {
+            ResolveMode::Default
+        },
+        add_hosts: hosts.collect(),
+        network: match args.steps.network {
+            NetworkArg::Default => NetworkMode::Sandbox,
+            NetworkArg::None => NetworkMode::None,
+            NetworkArg::Host => NetworkMode::Host,
+        },
+        shm_size_bytes: args
+            .steps
+            .shm_size
+            .map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        ulimits: ulimits.collect(),
+        ..BuildOptions::new(host)
+    })
+}
+
+fn labels(pairs: &[Pair]) -> BTreeMap<String, String> {
+    let label = |(name, value): &Pair| (name.clone(), value.clone().unwrap_or_default());
+    pairs.iter().map(label).collect()
+}
+
+/// Returns the build arguments: `NAME=VALUE` as given, `NAME` from the environment if it is there;
+/// then the proxies and the epoch of the environment unless they were given.
+///
+/// `Ours`: buildx takes proxies from docker's config alone; buildah passes those of the environment,
+/// which is what users behind a proxy need. They are in neither image nor cache key.
+fn build_args(
+    given: &[Pair],
+    environment: &Environment,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut args = BTreeMap::new();
+    for (name, value) in environment.proxies() {
+        args.insert(name, value);
+    }
+    if let Some(seconds) = environment.source_date_epoch()? {
+        args.insert(EPOCH_ARG.into(), seconds.to_string());
+    }
+    for (name, value) in given {
+        let value = match value {
+            Some(value) => Some(value.clone()),
+            None => environment
+                .raw(name)
+                .and_then(|value| value.to_str())
+                .map(str::to_owned),
+        };
+        if let Some(value) = value {
+            args.insert(name.clone(), value);
+        }
+    }
+    Ok(args)
+}
+
+fn contexts(
+    args: &BuildArgs,
+    source: &BuildSource,
+) -> Result<BTreeMap<String, LocalContext>, Failure> {
+    let ignore = source.ignore.as_ref().map(|file| file.text().to_owned());
+    let main = LocalContext {
+        directory: source.directory.clone(),
+        ignore,
+    };
+    let mut contexts = BTreeMap::from([(MAIN_CONTEXT.to_owned(), main)]);
+    for (name, context) in &args.input.build_context {
+        let NamedContext::Directory(directory) = context else {
+            continue;
+        };
+        if !directory.is_dir() {
+            let message = format!(
+                "build context {name}={} is not a directory",
+                directory.display()
+            );
+            return Err(Failure::new(Exit::Input, message));
+        }
+        let ignore = std::fs::read(directory.join(".dockerignore")).ok();
+        let ignore = ignore.and_then(|bytes| SourceText::from_bytes(".dockerignore", bytes).ok());
+        let context = LocalContext {
+            directory: directory.clone(),
+            ignore: ignore.map(|file| file.text().to_owned()),
+        };
+        contexts.insert(name.clone(), context);
+    }
+    Ok(contexts)
+}
+
+fn entitlements(args: &StepArgs) -> Entitlements {
+    Entitlements {
+        // Docs: buildx grants network.host itself when `--network=host` asks for it.
+        network_host: args.network == NetworkArg::Host
+            || args.allow.contains(&Entitlement::NetworkHost),
+        security_insecure: args.allow.contains(&Entitlement::SecurityInsecure),
+    }
+}
+
+fn secrets(
+    args: &[SecretArg],
+    environment: &Environment,
+) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    args.iter()
+        .map(|arg| Ok((arg.id.clone(), secret(arg, environment)?)))
+        .collect()
+}
+
+fn secret(arg: &SecretArg, environment: &Environment) -> Result<Vec<u8>, Failure> {
+    use std::os::unix::ffi::OsStrExt;
+    let variable = |name: &str| environment.raw(name).map(|value| value.as_bytes().to_vec());
+    match &arg.source {
+        SecretSource::File(path) => secret_file(&arg.id, path),
+        SecretSource::Variable(name) => variable(name).ok_or_else(|| {
+            let message = format!("secret {}: the environment has no variable {name}", arg.id);
+            Failure::new(Exit::Input, message)
+        }),
+        SecretSource::Either(name) => match variable(name) {
+            Some(value) => Ok(value),
+            None => secret_file(&arg.id, Path::new(name)),
+        },
+    }
+}
+
+fn secret_file(id: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |error: io::Error| {
+        let message = format!("secret {id}: cannot read {}", path.display());
+        Failure::new(Exit::Input, message).because(Some(&error))
+    };
+    let mut value = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(Secrets::SIZE_MAX_BYTES as u64 + 1)
+        .read_to_end(&mut value)
+        .map_err(failed)?;
+    if value.len() > Secrets::SIZE_MAX_BYTES {
+        let message = format!("secret {id}: larger than {} bytes", Secrets::SIZE_MAX_BYTES);
+        return Err(Failure::new(Exit::Input, message));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn build_arguments_come_from_flags_then_the_environment() {
+        let environment = Environment::of(&[
+            ("A", "env"),
+            ("http_proxy", "p"),
+            ("SOURCE_DATE_EPOCH", "7"),
+        ]);
+        let given = [
+            ("A".to_owned(), None),
+            ("B".to_owned(), Some("flag".to_owned())),
+            ("C".to_owned(), None),
+        ];
+        let found = build_args(&given, &environment).unwrap();
+        let found: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("A", "env"),
+                ("B", "flag"),
+                ("SOURCE_DATE_EPOCH", "7"),
+                ("http_proxy", "p")
+            ]
+        );
+        let none = [("http_proxy".to_owned(), Some(String::new()))];
+        assert_eq!(
+            build_args(&none, &environment).unwrap()["http_proxy"],
+            "",
+            "a flag can switch it off"
+        );
+    }
+
+    #[test]
+    fn secrets_that_are_not_there_are_input_errors() {
+        let environment = Environment::of(&[("TOKEN", "t")]);
+        let value = |text: &str| secret(&text.parse().unwrap(), &environment);
+        assert_eq!(value("id=TOKEN"), Ok(b"t".to_vec()));
+        assert_eq!(value("id=x,env=TOKEN"), Ok(b"t".to_vec()));
+        for text in ["id=x,env=NOPE", "id=x,src=/nope", "id=nope"] {
+            assert_eq!(value(text).unwrap_err().exit(), Exit::Input, "{text}");
+        }
+    }
+}
