@@ -58,6 +58,8 @@ impl Builder {
         sink: Arc<dyn Sink>,
         cancel: CancellationToken,
     ) -> Result<BuildOutcome, BuildError<F::Error>> {
+        // A step that fails cancels the others, not what else the caller does under its token.
+        let cancel = cancel.child_token();
         let report = StepReport::new(sink);
         let resolver = Resolver::new(self, report.clone());
         let plan = frontend

@@ -19,6 +19,7 @@ mod ops;
 mod plan;
 pub mod progress;
 mod prune;
+mod redact;
 mod report;
 mod request;
 mod resolve;
@@ -36,6 +37,7 @@ pub use open::{Builder, BuilderOptions, OpenBuilderError, make_root, open_layout
 pub use ops::host_ca::HostCaError;
 pub use ops::http::HttpError;
 pub use ops::image::ImageFetchError;
+pub use plan::keys_text;
 pub use prune::{PruneCacheError, PrunedCache};
 pub use request::{BuildRequest, Compression, Destination, Entitlements, LocalContext, Output};
 pub use runtime::{EnterError, EnterOptions, Rung, Runtime, enter};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The plan of a build without the build: joint 2, for `--print graph`.
+//! The plan of a build without the build: joint 2, for `--print graph`, and the keys that follow
+//! from it alone: joint 3, for `--print keys`.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use graph::{Frontend, Plan};
@@ -9,6 +11,7 @@ use crate::open::Builder;
 use crate::progress::Sink;
 use crate::report::StepReport;
 use crate::resolve::Resolver;
+use crate::solver::key;
 
 impl Builder {
     /// Lowers `input` as [`Builder::build`] does, and stops.
@@ -29,4 +32,27 @@ impl Builder {
         let resolver = Resolver::new(self, StepReport::new(sink));
         frontend.lower(input, &resolver).await
     }
+}
+
+/// Returns one line per vertex: its place in the graph, the key of its operation, and which inputs
+/// count by their content rather than by their key.
+///
+/// # Panics
+///
+/// Never: a string takes all text.
+pub fn keys_text(plan: &Plan) -> String {
+    let mut text = String::new();
+    for vertex in key::keys(&plan.graph) {
+        let mut line = format!("#{} {}", vertex.id.index(), vertex.operation());
+        for input in &vertex.inputs {
+            let how = if input.by_content { "content" } else { "key" };
+            write!(line, " <- {how} of {}", input.edge).expect("a string takes all text");
+            for selector in &input.selectors {
+                write!(line, " {:?}", selector.path).expect("a string takes all text");
+            }
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
 }

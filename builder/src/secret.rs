@@ -20,6 +20,11 @@ impl Secrets {
         self.0.insert(id, value);
     }
 
+    /// Returns all values.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.values().map(Vec::as_slice)
+    }
+
     /// Returns the value of a secret.
     pub fn get(&self, id: &str) -> Option<&[u8]> {
         self.0.get(id).map(Vec::as_slice)

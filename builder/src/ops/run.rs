@@ -15,6 +15,7 @@ use super::log::StepLog;
 use super::mounts::{self, Held};
 use super::{Made, Ops, Output};
 use crate::progress::Stream;
+use crate::redact::Redactor;
 use crate::result::Origin;
 use crate::step_error::StepError;
 
@@ -35,20 +36,14 @@ pub(crate) async fn run(
     };
     let prepared = ops.blocking(move |ops| prepare(ops, id, &inputs)).await?;
     let Prepared { step, active, held } = prepared;
-    let log = Arc::new(Mutex::new(StepLog::new(
-        &ops.log_dir,
-        ops.report.step(id).map_or(0, |step| step.0),
-    )));
-    let sink = line_sink(ops, id, &log);
+    let outlet = Arc::new(Mutex::new(Outlet::new(ops, id)));
+    let output = runtime::Output::Lines(line_sink(&outlet));
     let cancelled = ops.cancel.clone();
     let ended = runtime
-        .run(
-            &step,
-            runtime::Output::Lines(sink),
-            cancelled.cancelled_owned(),
-        )
+        .run(&step, output, cancelled.cancelled_owned())
         .await;
-    log.lock()
+    outlet
+        .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .finish()?;
     let status = ended.map_err(|error| match error {
@@ -241,18 +236,57 @@ fn proxy_variables(run: &RunOp) -> Vec<(String, String)> {
         .collect()
 }
 
-fn line_sink(ops: &Arc<Ops>, id: VertexId, log: &Arc<Mutex<StepLog>>) -> runtime::LineSink {
-    let log = Arc::clone(log);
-    let report = ops.report.clone();
+/// What becomes of the output of a step: redacted, then logged and reported.
+struct Outlet {
+    ops: Arc<Ops>,
+    id: VertexId,
+    redactor: Redactor,
+    log: StepLog,
+}
+
+impl Outlet {
+    fn new(ops: &Arc<Ops>, id: VertexId) -> Self {
+        let number = ops.report.step(id).map_or(0, |step| step.0);
+        Self {
+            ops: Arc::clone(ops),
+            id,
+            redactor: Redactor::new(&ops.secrets),
+            log: StepLog::new(&ops.log_dir, number),
+        }
+    }
+
+    fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        let shown = self.redactor.push(stream, bytes);
+        self.show(stream, &shown);
+    }
+
+    fn show(&mut self, stream: Stream, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.log.write(bytes);
+            self.ops.report.log(self.id, stream, bytes);
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), StepError> {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let rest = self.redactor.finish(stream);
+            self.show(stream, &rest);
+        }
+        self.log.finish()
+    }
+}
+
+fn line_sink(outlet: &Arc<Mutex<Outlet>>) -> runtime::LineSink {
+    let outlet = Arc::clone(outlet);
     Box::new(move |stream, bytes| {
-        log.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write(bytes);
         let stream = match stream {
             runtime::Stream::Stdout => Stream::Stdout,
             runtime::Stream::Stderr => Stream::Stderr,
         };
-        report.log(id, stream, bytes);
+        outlet
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(stream, bytes);
     })
 }
 

@@ -150,16 +150,29 @@ pub(crate) async fn solve<E: Executor>(
         }
     }
     let actions = machine.start(&wanted, &needed);
-    let mut failure = driver.carry_out(&mut machine, actions).err();
-    while let Some(joined) = driver.running.join_next().await {
-        let (vertex, answer) = joined.expect("a step does not panic, nor is it aborted alone");
-        let outcome = answer.map_err(|error| SolveFailure::new(vertex, error));
-        let outcome = outcome.and_then(|answer| driver.take(&mut machine, answer));
+    let mut failure = None;
+    let mut outcome = driver.carry_out(&mut machine, actions);
+    loop {
         if let Err(next) = outcome {
             driver.report_failure(&next, failure.is_some());
             cancel.cancel();
             failure.get_or_insert(next);
         }
+        let Some(joined) = driver.running.join_next().await else {
+            break;
+        };
+        let (vertex, answer) = joined.expect("a step does not panic, nor is it aborted alone");
+        outcome = answer
+            .map_err(|error| SolveFailure::new(vertex, error))
+            .and_then(|answer| {
+                let event = driver.take(answer);
+                // After a failure what runs is waited for, and nothing new is begun.
+                if failure.is_some() {
+                    return Ok(());
+                }
+                let actions = machine.apply(event);
+                driver.carry_out(&mut machine, actions)
+            });
     }
     if let Some(failure) = failure {
         return Err(failure);
@@ -169,12 +182,9 @@ pub(crate) async fn solve<E: Executor>(
 }
 
 impl<E: Executor> Driver<'_, E> {
-    fn take(
-        &mut self,
-        machine: &mut Machine,
-        answer: Answer<E::Output>,
-    ) -> Result<(), SolveFailure> {
-        let event = match answer {
+    /// Notes what came back.
+    fn take(&mut self, answer: Answer<E::Output>) -> Event {
+        match answer {
             Answer::Event(event) => {
                 self.report_read(&event);
                 event
@@ -189,9 +199,7 @@ impl<E: Executor> Driver<'_, E> {
                 self.outputs.insert(id, ran.output);
                 Event::Finished(id)
             }
-        };
-        let actions = machine.apply(event);
-        self.carry_out(machine, actions)
+        }
     }
 
     /// Starts what takes time; does look-ups at once, and what follows from them.

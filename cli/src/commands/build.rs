@@ -6,7 +6,7 @@ use std::sync::Arc;
 use builder::{BuildOutcome, Builder, BuilderOptions, EnterOptions, Runtime};
 use frontend_dockerfile::DockerfileFrontend;
 
-use super::build_input::{self, Prepared};
+use super::build_input;
 use super::{build_output, build_result, check, print};
 use crate::args::build::{BuildArgs, Joint};
 use crate::context;
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
     let runtime = enter(session)?;
     let scratch = session.root().join("tmp");
     let source = context::open(&args.context, args.input.file.as_deref(), &scratch)?;
-    let Prepared { request, secrets } = build_input::prepare(args, session, &source)?;
+    let request = build_input::prepare(args, session, &source)?;
     if args.unsupported.wants_check() {
         return check::run(&request.input);
     }
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
     if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Keys)) = args.result.print {
         return print::before(joint, &builder, &request.input);
     }
-    let shown = Arc::new(Progress::start(kind, &session.environment, &secrets));
+    let shown = Arc::new(Progress::start(kind, &session.environment));
     check::tell(&request.input, &*shown)?;
     let result = session::block_on(|cancel| {
         let (sink, shown) = (Arc::clone(&shown), Arc::clone(&shown));

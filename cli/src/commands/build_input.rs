@@ -26,34 +26,19 @@ const MAIN_CONTEXT: &str = "context";
 /// The build argument that fixes all times.
 const EPOCH_ARG: &str = "SOURCE_DATE_EPOCH";
 
-/// What a build is asked for.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    /// For the builder.
-    pub(super) request: BuildRequest<BuildInput>,
-    /// Values that must not be shown.
-    pub(super) secrets: Vec<Vec<u8>>,
-}
-
 /// Joins flags, environment and files.
 pub(super) fn prepare(
     args: &BuildArgs,
     session: &Session,
     source: &BuildSource,
-) -> Result<Prepared, Failure> {
+) -> Result<BuildRequest<BuildInput>, Failure> {
     let environment = &session.environment;
     let build_args = build_args(&args.input.build_arg, environment)?;
     let epoch = match build_args.get(EPOCH_ARG) {
         Some(text) => text.parse().ok(),
         None => None,
     };
-    let secrets = secrets(&args.steps.secret, environment)?;
-    let values = secrets.values().cloned().collect();
-    let mut kept = Secrets::default();
-    for (id, value) in secrets {
-        kept.insert(id, value);
-    }
-    let request = BuildRequest {
+    Ok(BuildRequest {
         contexts: contexts(args, source)?,
         input: BuildInput {
             source: source.dockerfile.clone(),
@@ -62,7 +47,7 @@ pub(super) fn prepare(
         },
         tags: tags(args),
         outputs: outputs(args)?,
-        secrets: kept,
+        secrets: secrets(&args.steps.secret, environment)?,
         host_ca: session
             .settings
             .host_ca(args.steps.host_ca.as_ref(), environment)?,
@@ -70,10 +55,6 @@ pub(super) fn prepare(
         entitlements: entitlements(&args.steps),
         compression: compression(args)?,
         parallel_max: None,
-    };
-    Ok(Prepared {
-        request,
-        secrets: values,
     })
 }
 
@@ -215,13 +196,12 @@ fn entitlements(args: &StepArgs) -> Entitlements {
     }
 }
 
-fn secrets(
-    args: &[SecretArg],
-    environment: &Environment,
-) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-    args.iter()
-        .map(|arg| Ok((arg.id.clone(), secret(arg, environment)?)))
-        .collect()
+fn secrets(args: &[SecretArg], environment: &Environment) -> Result<Secrets, Failure> {
+    let mut secrets = Secrets::default();
+    for arg in args {
+        secrets.insert(arg.id.clone(), secret(arg, environment)?);
+    }
+    Ok(secrets)
 }
 
 fn secret(arg: &SecretArg, environment: &Environment) -> Result<Vec<u8>, Failure> {

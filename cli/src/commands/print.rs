@@ -28,16 +28,18 @@ pub(super) fn before(joint: Joint, builder: &Builder, input: &BuildInput) -> Res
             let parsed = parsed.map_err(|found| problems(&input.source, &found))?;
             report::print(&parsed.to_text(&input.source).to_string())
         }
-        Joint::Graph => session::block_on_droppable(async {
+        Joint::Graph | Joint::Keys => session::block_on_droppable(async {
             let plan = builder
                 .plan(&DockerfileFrontend, input, Arc::new(Silent))
                 .await;
             let plan = plan.map_err(|error| frontend_failure(&error))?;
-            report::print(&plan.to_string())
+            report::print(&match joint {
+                Joint::Keys => builder::keys_text(&plan),
+                _ => plan.to_string(),
+            })
         }),
-        Joint::Keys | Joint::Layers | Joint::Image => {
-            Err(Failure::usage("--print keys is not supported yet"))
-        }
+        // These come after the build; see `after`.
+        Joint::Layers | Joint::Image => Ok(()),
     }
 }
 

@@ -5,14 +5,13 @@
 //! ([`record::Record`]) and hands every event to one [`Display`]: line by line ([`plain`]), a live
 //! view ([`tty`]), JSON lines ([`rawjson`]), or nothing.
 //!
-//! Values of secrets are replaced before anything sees them ([`redact`]); control sequences of
-//! steps never reach a display ([`escape`]).
+//! The builder has replaced secrets by then; control sequences of steps never reach a display
+//! ([`escape`]).
 
 mod escape;
 mod plain;
 mod rawjson;
 pub(crate) mod record;
-mod redact;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transfer;
@@ -30,7 +29,6 @@ use crate::args::build::ProgressKind;
 use crate::environment::{self, Environment};
 use crate::report::Failure;
 use record::Record;
-use redact::Redactor;
 
 /// How often a display may redraw.
 const TICK: Duration = Duration::from_millis(100);
@@ -66,7 +64,6 @@ struct Shared {
 
 struct State {
     record: Record,
-    redactor: Redactor,
     display: Box<dyn Display>,
 }
 
@@ -77,19 +74,14 @@ impl std::fmt::Debug for Progress {
 }
 
 impl Progress {
-    /// Starts showing events. `secrets` are values that must not be seen.
-    pub(crate) fn start(
-        kind: ProgressKind,
-        environment: &Environment,
-        secrets: &[Vec<u8>],
-    ) -> Self {
+    /// Starts showing events.
+    pub(crate) fn start(kind: ProgressKind, environment: &Environment) -> Self {
         let display = display(kind, environment);
         let ticks = !matches!(kind, ProgressKind::Quiet | ProgressKind::None);
         let shared = Arc::new(Shared {
             started: Instant::now(),
             state: Mutex::new(State {
                 record: Record::default(),
-                redactor: Redactor::new(secrets),
                 display,
             }),
             stopped: AtomicBool::new(false),
@@ -136,15 +128,9 @@ impl Sink for Progress {
     fn event(&self, event: Event) {
         let now = self.shared.started.elapsed();
         let mut state = lock(&self.shared.state);
-        let State {
-            record,
-            redactor,
-            display,
-        } = &mut *state;
-        for event in redactor.apply(event) {
-            record.event(&event);
-            display.event(&event, now);
-        }
+        let State { record, display } = &mut *state;
+        record.event(&event);
+        display.event(&event, now);
     }
 }
 

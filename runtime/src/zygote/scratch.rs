@@ -11,8 +11,10 @@
 //! ```
 
 use std::ffi::CString;
+use std::fs::DirBuilder;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -41,7 +43,10 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Mounts it over `path`, in this process's mount namespace.
     pub(crate) fn mount(path: &Path) -> Result<Self, Errno> {
-        std::fs::create_dir_all(path)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         let path = std::fs::canonicalize(path)
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;

@@ -85,6 +85,11 @@ impl VertexKeys {
         }
     }
 
+    /// Returns the key of the operation alone, in hexadecimal.
+    pub(crate) fn operation(&self) -> String {
+        self.op.to_hex().to_string()
+    }
+
     /// Returns the key of the vertex over one key per input.
     pub(crate) fn combine(&self, inputs: &[CacheKey]) -> CacheKey {
         let mut hasher = blake3::Hasher::new();
