@@ -55,8 +55,8 @@ pub(crate) fn step_key(record: &Record) -> Option<CacheKey> {
     Some(CacheKey::from_bytes(bytes))
 }
 
-/// Writes what is known of the topmost layer of a new snapshot.
-pub(crate) fn put_note(store: &Store, id: SnapshotId, note: LayerNote) -> Result<(), RecordError> {
+/// Returns the record of what is known of the topmost layer of a new snapshot.
+pub(crate) fn note_record(id: SnapshotId, note: LayerNote) -> (CacheKey, Record) {
     let mut bytes = note.created_ns.to_le_bytes().to_vec();
     bytes.push(match note.origin {
         Origin::Step => 0,
@@ -66,7 +66,7 @@ pub(crate) fn put_note(store: &Store, id: SnapshotId, note: LayerNote) -> Result
         snapshot: Some(id),
         bytes,
     };
-    store.put(&note_key(id), &record)
+    (note_key(id), record)
 }
 
 /// Returns what is known of a layer, if it was made by a step.
@@ -86,18 +86,14 @@ pub(crate) fn note(store: &Store, layer: SnapshotId) -> Result<Option<LayerNote>
     }))
 }
 
-/// Remembers a layer's blob. `form` names everything that the bytes depend on besides the files.
-pub(crate) fn put_blob(
-    store: &Store,
-    layer: SnapshotId,
-    form: &str,
-    blob: &LayerBlob,
-) -> Result<(), RecordError> {
+/// Returns the record of a layer's blob. `form` names everything that the bytes depend on besides
+/// the files.
+pub(crate) fn blob_record(layer: SnapshotId, form: &str, blob: &LayerBlob) -> (CacheKey, Record) {
     let record = Record {
         snapshot: Some(layer),
         bytes: serde_json::to_vec(blob).expect("a descriptor holds only JSON values"),
     };
-    store.put(&blob_key(layer, form), &record)
+    (blob_key(layer, form), record)
 }
 
 /// Returns a layer's blob in one form, if it was made before.

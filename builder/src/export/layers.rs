@@ -7,7 +7,7 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use cache::{LayerOptions, SnapshotId, Times};
+use cache::{CacheKey, LayerOptions, Record, SnapshotId, Times};
 use oci::layer::Compression as LayerCompression;
 
 use crate::assemble::ImageLayer;
@@ -69,23 +69,27 @@ pub(crate) async fn export(
         .await?
         .layers;
     let mut layers = Vec::with_capacity(ids.len());
-    for (depth, id) in ids.iter().enumerate().rev() {
-        let (id, depth) = (*id, depth);
-        layers.push(
-            ops.blocking(move |ops| layer(ops, tree, (id, depth), form))
-                .await?,
-        );
+    let mut records = Vec::new();
+    for (depth, id) in ids.into_iter().enumerate().rev() {
+        let made = ops.blocking(move |ops| layer(ops, tree, (id, depth), form));
+        let (layer, record) = made.await?;
+        layers.push(layer);
+        records.extend(record);
+    }
+    if !records.is_empty() {
+        ops.blocking(move |ops| ops.store.put_all(&records)).await?;
     }
     Ok(layers)
 }
 
-/// Returns one layer of `tree`: the one that `id` added, `depth` layers below the top.
+/// Returns one layer of `tree`: the one that `id` added, `depth` layers below the top; and what is
+/// to be remembered of it, if it was made now.
 fn layer(
     ops: &Ops,
     tree: SnapshotId,
     (id, depth): (SnapshotId, usize),
     form: Form,
-) -> Result<ImageLayer, LayersError> {
+) -> Result<(ImageLayer, Option<(CacheKey, Record)>), LayersError> {
     let note = result::note(&ops.store, id)?.unwrap_or(LayerNote {
         created_ns: 0,
         origin: Origin::Step,
@@ -98,13 +102,13 @@ fn layer(
                 .layout
                 .has_blob(&descriptor.digest, descriptor.size_bytes)?
             {
-                return Ok(image_layer(blob, note));
+                return Ok((image_layer(blob, note), None));
             }
         }
     }
     let blob = write_blob(ops, tree, depth, (form, note.origin))?;
-    result::put_blob(&ops.store, id, &name, &blob)?;
-    Ok(image_layer(blob, note))
+    let record = result::blob_record(id, &name, &blob);
+    Ok((image_layer(blob, note), Some(record)))
 }
 
 fn image_layer(blob: LayerBlob, note: LayerNote) -> ImageLayer {

@@ -96,7 +96,7 @@ impl Context {
             created_ns: ops.now_ns(),
             origin: Origin::Context,
         };
-        result::put_note(&ops.store, snapshot, note)?;
+        ops.store.put_all(&[result::note_record(snapshot, note)])?;
         Ok(snapshot)
     }
 }

@@ -224,7 +224,6 @@ async fn fetch(
         created_ns: ops.now_ns(),
         origin: Origin::Step,
     };
-    result::put_note(&ops.store, snapshot, note)?;
     let known = Known {
         etag,
         last_modified,
@@ -238,6 +237,7 @@ async fn fetch(
     let records = [
         (key, result::step_record(Some(snapshot), key)),
         (request.memory_key(), memory),
+        result::note_record(snapshot, note),
     ];
     ops.store.put_all(&records)?;
     Ok(key)

@@ -309,7 +309,8 @@ impl Unpack {
             diff_id: layer.diff_id.clone(),
             descriptor: layer.descriptor.clone(),
         };
-        result::put_blob(&self.store, snapshot, PULLED, &blob)?;
+        self.store
+            .put_all(&[result::blob_record(snapshot, PULLED, &blob)])?;
         Ok(snapshot)
     }
 }

@@ -192,15 +192,16 @@ impl Executor for Arc<Ops> {
         let made = self.make(id, inputs).await?;
         self.blocking(move |ops| {
             let record = result::step_record(made.snapshot, keys.key);
+            let mut further = Vec::new();
             if let Some(id) = made.snapshot {
                 let created_ns = ops.now_ns();
                 let origin = made.origin;
-                result::put_note(&ops.store, id, LayerNote { created_ns, origin })?;
+                further.push(result::note_record(id, LayerNote { created_ns, origin }));
             }
             if let Some(alias) = keys.alias {
-                ops.store.put(&alias, &record)?;
+                further.push((alias, record.clone()));
             }
-            guard.finish(&record)?;
+            guard.finish_with(&record, further)?;
             Ok(Ran {
                 output: Output::Tree(made.snapshot),
                 cached: false,

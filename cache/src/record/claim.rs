@@ -129,7 +129,22 @@ impl ClaimGuard {
     ///
     /// As [`Store::put`].
     pub fn finish(self, record: &Record) -> Result<(), RecordError> {
-        self.store.put(&self.key, record)
+        self.finish_with(record, Vec::new())
+    }
+
+    /// As [`Self::finish`], with further records in the same transaction: each costs a wait for the
+    /// disk otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::put_all`].
+    pub fn finish_with(
+        self,
+        record: &Record,
+        mut further: Vec<(CacheKey, Record)>,
+    ) -> Result<(), RecordError> {
+        further.push((self.key, record.clone()));
+        self.store.put_all(&further)
     }
 }
 
