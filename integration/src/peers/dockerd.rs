@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//! dockerd on a socket and a data directory of its own, without touching the network set-up.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::debian_program;
+use crate::{Background, Program};
+
+/// Which of its two builders docker uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Builder {
+    /// BuildKit, as linked into dockerd.
+    BuildKit,
+    /// The builder before BuildKit.
+    Classic,
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Dockerd {
+    daemon: Option<Background>,
+    home: PathBuf,
+}
+
+impl Dockerd {
+    /// Starts a daemon with everything it writes below `home`.
+    pub fn start(home: PathBuf) -> Self {
+        std::fs::create_dir_all(home.join("config")).expect("the test's directory is writable");
+        let daemon = debian_program("dockerd")
+            .arg("--host")
+            .arg(format!("unix://{}", home.join("docker.sock").display()))
+            .arg("--data-root")
+            .arg(home.join("data"))
+            .arg("--exec-root")
+            .arg(home.join("exec"))
+            .arg("--pidfile")
+            .arg(home.join("pid"))
+            .args(["--bridge", "none", "--iptables=false", "--ip6tables=false"])
+            .args(["--storage-driver", "overlay2"])
+            .start();
+        let mut dockerd = Self {
+            daemon: Some(daemon),
+            home,
+        };
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !dockerd.call("version").run().status.success() {
+            let daemon = dockerd
+                .daemon
+                .as_mut()
+                .expect("the daemon was just started");
+            assert!(
+                daemon.is_running() && Instant::now() < deadline,
+                "dockerd does not answer: {}",
+                daemon.output()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        dockerd
+    }
+
+    /// Returns a call of the client.
+    pub fn call(&self, subcommand: &str) -> Program {
+        debian_program("docker")
+            .env("HOME", &self.home)
+            .env(
+                "DOCKER_HOST",
+                format!("unix://{}", self.home.join("docker.sock").display()),
+            )
+            .env("DOCKER_CONFIG", self.home.join("config"))
+            .arg(subcommand)
+    }
+
+    /// Makes an image of a root file system under `name`.
+    pub fn import(&self, rootfs: &Path, name: &str) {
+        drop(self.call("import").arg(rootfs).arg(name).ok());
+    }
+
+    /// Returns a call that builds `context`.
+    pub fn build(&self, builder: Builder, context: &Path, tag: &str, options: &[&str]) -> Program {
+        let buildkit = if builder == Builder::BuildKit {
+            "1"
+        } else {
+            "0"
+        };
+        self.call("build")
+            .env("DOCKER_BUILDKIT", buildkit)
+            .args(["--network", "host", "-q", "-t", tag])
+            .args(options)
+            .arg(context)
+    }
+}
+
+impl Drop for Dockerd {
+    fn drop(&mut self) {
+        // The daemon unmounts what it mounted and ends its containerd only when asked to end.
+        if let Some(daemon) = self.daemon.take()
+            && !std::thread::panicking()
+        {
+            daemon.stop(Duration::from_secs(30));
+        }
+    }
+}

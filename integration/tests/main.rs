@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The whole suite in one program: linking it once is quicker than linking nine.
+//!
+//! | Module | Shows |
+//! |---|---|
+//! | `transcripts` | what a person sees, typed and printed, as documentation that is run |
+//! | `interop` | skopeo, docker, buildah and umoci read what we write, and we what they write |
+//! | `bad_input` | a clear error, nothing half-written, and a next command that works |
+//! | `determinism` | the same input gives the same digest, anywhere |
+//! | `faults` | `kill -9` at any moment loses nothing that was acknowledged |
+//! | `privileged` | what RUN steps may and may not do, as root and as an ordinary user |
+//! | `tutorials` | Dockerfiles as tutorials show them, unchanged, on Debian base images |
+//! | `tidy` | the rules of the source tree itself |
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod determinism;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod interop;
+#[cfg(test)]
+mod privileged;
+#[cfg(test)]
+mod tidy;
+#[cfg(test)]
+mod transcripts;
+#[cfg(test)]
+mod tutorials;

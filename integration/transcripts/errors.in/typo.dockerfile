@@ -1,0 +1,3 @@
+FROM busybox
+RUNN make
+COPY --chwon=1 greeting /
