@@ -61,26 +61,37 @@ impl Builder {
         // A step that fails cancels the others, not what else the caller does under its token.
         let cancel = cancel.child_token();
         let report = StepReport::new(sink);
+        let result = self.build_with(frontend, request, &report, &cancel).await;
+        self.clean_up().await;
+        result
+    }
+
+    async fn build_with<F: Frontend>(
+        &self,
+        frontend: &F,
+        request: &BuildRequest<F::Input>,
+        report: &StepReport,
+        cancel: &CancellationToken,
+    ) -> Result<BuildOutcome, BuildError<F::Error>> {
         let resolver = Resolver::new(self, report.clone());
         let plan = frontend
             .lower(&request.input, &resolver)
             .await
             .map_err(BuildError::Lower)?;
         let solved = self
-            .solve(plan, request, resolver.into_sources(), &report, &cancel)
+            .solve(plan, request, resolver.into_sources(), report, cancel)
             .await?;
         let mut images = Vec::new();
         if request.outputs.iter().any(Output::needs_image) {
             for target in &solved.plan.targets {
-                images.push(self.image(&solved, target, request, &report).await?);
+                images.push(self.image(&solved, target, request, report).await?);
             }
         }
         if cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
-        let outcome = self.store_image(&images, request, &report).await?;
-        self.export(&solved, &outcome, request, &report).await?;
-        self.clean_up().await;
+        let outcome = self.store_image(&images, request, report).await?;
+        self.export(&solved, &outcome, request, report).await?;
         Ok(outcome)
     }
 

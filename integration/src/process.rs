@@ -333,6 +333,16 @@ impl Background {
         self.wait(timeout)
     }
 
+    /// Asks the program to end, and kills it if it does not; says whether it ended by itself.
+    pub fn try_stop(mut self, timeout: Duration) -> bool {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + timeout;
+        while self.is_running() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        !self.is_running()
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = &self.group {
             group.signal(signal);

@@ -142,6 +142,21 @@ impl TestEnv {
     }
 }
 
+impl Drop for TestEnv {
+    /// Unmounts what peers leave mounted below the directory, so that it can be removed.
+    fn drop(&mut self) {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        // The mount point is the fifth field; later mounts lie on top of earlier ones.
+        let points = mounts
+            .lines()
+            .rev()
+            .filter_map(|line| line.split(' ').nth(4));
+        for point in points.filter(|point| Path::new(point).starts_with(self.directory.path())) {
+            drop(Program::new("/bin/umount").args(["-l", point]).run());
+        }
+    }
+}
+
 impl Default for TestEnv {
     fn default() -> Self {
         Self::new()

@@ -307,8 +307,8 @@ fn a_build_that_waits_takes_over_from_one_that_is_killed() {
     }
     let env = TestEnv::with_busybox();
     // Only the first run waits for long: the second finds the mark of the first.
-    let text = "FROM busybox\nRUN --mount=type=cache,id=mark,target=/mark echo begun; \
-                if mkdir /mark/first; then sleep 63.63; fi; echo result > /result\n";
+    let text = "FROM busybox\nRUN --mount=type=cache,id=mark,target=/mark \
+                if mkdir /mark/first; then echo begun; sleep 63.63; fi; echo result > /result\n";
     let context = env.context("c", text, &[]);
     let mut first = env.build("first:1", &context).start();
     first.wait_for("the step's output", Duration::from_secs(20), |line| {

@@ -319,7 +319,10 @@ fn text_files() -> Vec<PathBuf> {
         {
             let (path, name) = (entry.path(), entry.file_name());
             let kind = entry.file_type().expect("the tree is readable");
-            if kind.is_dir() && name != ".git" && !path.join("CACHEDIR.TAG").exists() {
+            // Of a fresh clone `target` has no tag yet when tools are built into it.
+            let built =
+                path.join("CACHEDIR.TAG").exists() || path == workspace_root().join("target");
+            if kind.is_dir() && name != ".git" && !built {
                 pending.push(path);
             } else if kind.is_file() && name != "Cargo.lock" && fs::read_to_string(&path).is_ok() {
                 files.push(path);

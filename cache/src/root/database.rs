@@ -155,7 +155,7 @@ impl Database {
 
     fn prepare(&self, _path: &Path) -> rusqlite::Result<()> {
         self.connection
-            .execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")?;
+            .execute_batch("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;")?;
         if self.schema()? != 0 {
             return Ok(());
         }

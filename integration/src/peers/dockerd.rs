@@ -27,7 +27,9 @@ impl Dockerd {
     /// Starts a daemon with everything it writes below `home`.
     pub fn start(home: PathBuf) -> Self {
         std::fs::create_dir_all(home.join("config")).expect("the test's directory is writable");
-        let daemon = debian_program("dockerd")
+        // Should this process be killed, the daemon is asked to end too, with its containerd.
+        let daemon = debian_program("setpriv")
+            .args(["--pdeathsig", "TERM", "dockerd"])
             .arg("--host")
             .arg(format!("unix://{}", home.join("docker.sock").display()))
             .arg("--data-root")
@@ -93,11 +95,9 @@ impl Dockerd {
 
 impl Drop for Dockerd {
     fn drop(&mut self) {
-        // The daemon unmounts what it mounted and ends its containerd only when asked to end.
-        if let Some(daemon) = self.daemon.take()
-            && !std::thread::panicking()
-        {
-            daemon.stop(Duration::from_secs(30));
+        // The daemon ends its containerd, and unmounts, only when it is asked to end.
+        if let Some(daemon) = self.daemon.take() {
+            daemon.try_stop(Duration::from_secs(30));
         }
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The wire form of the graph: BuildKit's LLB. The only place that knows protobuf.
 //!
-//! [`digest`] is what names vertices; [`definition`] is what a `buildkitd` would be sent.
+//! `digest` is what names vertices; [`definition`] is what a `buildkitd` would be sent.
 //!
 //! Spec: BuildKit `solver/pb/ops.proto`; serialization is protobuf's canonical order (fields by
 //! number, map entries by key), which is what BuildKit's own marshalling emits.
