@@ -14,7 +14,7 @@ use crate::error::{BuildError, FailedStep, StoreImageError};
 use crate::export::{self, Exported, layers};
 use crate::open::Builder;
 use crate::ops::{Ops, Output as Tree, context, host_ca::HostCa, image, log};
-use crate::progress::{Outcome, Sink};
+use crate::progress::Sink;
 use crate::report::StepReport;
 use crate::request::{BuildRequest, Output};
 use crate::resolve::Resolver;
@@ -156,7 +156,7 @@ impl Builder {
         let made = layers::export(&solved.ops, solved.tree(target), form)
             .await
             .map_err(BuildError::Layers);
-        report.end(step, outcome_of(&made));
+        report.end_with(step, &made);
         let epoch = solved.ops.source_date_epoch;
         let now_ns = solved.ops.now_ns();
         assemble(target.config.clone(), &made?, now_ns, epoch).map_err(BuildError::Assemble)
@@ -190,7 +190,18 @@ impl Builder {
         .await
         .expect("writing an image does not panic");
         if let Some(step) = step {
-            report.end(step, outcome_of(&stored));
+            if stored.is_ok() {
+                report.amount(
+                    step,
+                    &format!("writing image {config_digest}"),
+                    (0, 0),
+                    true,
+                );
+                for tag in &request.tags {
+                    report.amount(step, &format!("naming to {tag}"), (0, 0), true);
+                }
+            }
+            report.end_with(step, &stored);
         }
         Ok(BuildOutcome {
             descriptor: Some(stored.map_err(BuildError::Store)?),
@@ -249,7 +260,7 @@ impl Builder {
                 .client
                 .push(&self.layout, descriptor, tag, &progress)
                 .await;
-            report.end(step, outcome_of(&pushed));
+            report.end_with(step, &pushed);
             pushed.map_err(|source| BuildError::Push {
                 reference: Box::new(tag.clone()),
                 source,
@@ -263,13 +274,6 @@ impl Solved {
     fn tree(&self, target: &PlanTarget) -> Tree {
         let tree = target.result.and_then(|edge| self.trees.get(&edge.vertex));
         tree.cloned().unwrap_or(Tree::Tree(None))
-    }
-}
-
-pub(crate) fn outcome_of<T, E: std::fmt::Display>(result: &Result<T, E>) -> Outcome {
-    match result {
-        Ok(_) => Outcome::Done,
-        Err(error) => Outcome::Failed(error.to_string()),
     }
 }
 

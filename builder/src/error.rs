@@ -8,6 +8,7 @@ use oci::layout::{BlobError, IndexError};
 use oci::{ImageError, Reference};
 
 use crate::export::ExportError;
+use crate::export::layers::LayersError;
 use crate::ops::host_ca::HostCaError;
 use crate::step_error::StepError;
 
@@ -92,22 +93,4 @@ impl std::error::Error for FailedStep {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }
-}
-
-/// Why a result did not become layers.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LayersError {
-    /// The cache failed.
-    #[error("the build cache failed")]
-    Record(#[from] cache::RecordError),
-    /// A snapshot is gone.
-    #[error("the build cache failed")]
-    Snapshot(#[from] cache::SnapshotError),
-    /// The changes of a step cannot be written as a layer.
-    #[error("cannot write the layer of a step")]
-    Diff(#[from] cache::DiffError),
-    /// The image store could not be written.
-    #[error("cannot write the image store")]
-    Blob(#[from] BlobError),
 }

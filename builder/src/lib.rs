@@ -32,7 +32,8 @@ mod unpack;
 
 pub use build::{BuildOutcome, Solved};
 pub use container::{ContainerError, ContainerRequest, Volume};
-pub use error::{BuildError, FailedStep, LayersError, StoreImageError};
+pub use error::{BuildError, FailedStep, StoreImageError};
+pub use export::layers::LayersError;
 pub use open::{Builder, BuilderOptions, OpenBuilderError, make_root, open_layout};
 pub use ops::host_ca::HostCaError;
 pub use ops::http::HttpError;

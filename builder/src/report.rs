@@ -77,6 +77,17 @@ impl StepReport {
         self.finish(step, outcome);
     }
 
+    /// Ends work of the builder itself as its result says.
+    pub(crate) fn end_with<T, E: std::fmt::Display>(&self, step: StepId, result: &Result<T, E>) {
+        self.end(
+            step,
+            match result {
+                Ok(_) => Outcome::Done,
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
+        );
+    }
+
     /// Tells that work on a vertex has begun; only the first time counts.
     pub(crate) fn started(&self, id: VertexId) {
         if let Some(step) = self.step(id) {

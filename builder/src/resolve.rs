@@ -14,7 +14,6 @@ use registry::client::{Client, PullError};
 
 use crate::open::Builder;
 use crate::ops::image::{ImageSources, SourceImage};
-use crate::progress::Outcome;
 use crate::report::StepReport;
 
 /// Resolves base images for one build.
@@ -65,13 +64,7 @@ impl Resolver {
         let step = self.report.begin(&name, oci::sha256(name.as_bytes()));
         let resolved = self.client.resolve(reference, platform).await;
         let resolved = resolved.map_err(|error| refused(reference, platform, error));
-        self.report.end(
-            step,
-            match &resolved {
-                Ok(_) => Outcome::Done,
-                Err(error) => Outcome::Failed(error.to_string()),
-            },
-        );
+        self.report.end_with(step, &resolved);
         resolved.map(|resolved| (resolved.digest, resolved.image))
     }
 

@@ -9,13 +9,31 @@ use std::sync::Arc;
 
 use cache::{CacheKey, LayerOptions, Record, SnapshotId, Times};
 use oci::layer::Compression as LayerCompression;
+use oci::layout::BlobError;
 
 use crate::assemble::ImageLayer;
-use crate::error::LayersError;
 use crate::ops::image::PULLED;
 use crate::ops::{Ops, Output};
 use crate::request::Compression;
 use crate::result::{self, LayerBlob, LayerNote, Origin};
+
+/// Why a result did not become layers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayersError {
+    /// The cache failed.
+    #[error("the build cache failed")]
+    Record(#[from] cache::RecordError),
+    /// A snapshot is gone.
+    #[error("the build cache failed")]
+    Snapshot(#[from] cache::SnapshotError),
+    /// The changes of a step cannot be written as a layer.
+    #[error("cannot write the layer of a step")]
+    Diff(#[from] cache::DiffError),
+    /// The image store could not be written.
+    #[error("cannot write the image store")]
+    Blob(#[from] BlobError),
+}
 
 /// Everything that the bytes of a layer depend on besides its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

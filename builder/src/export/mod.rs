@@ -95,7 +95,7 @@ pub(crate) async fn export(
     let result = ops
         .blocking(move |ops| write(ops, &output, &exported))
         .await;
-    report.end(step, crate::build::outcome_of(&result));
+    report.end_with(step, &result);
     result
 }
 

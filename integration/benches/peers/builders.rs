@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use integration::peers::{
-    BUILDAH, Buildah, Builder, DOCKER, Dockerd, SKOPEO, Skopeo, UMOCI, Umoci,
+    BUILDAH, Buildah, Builder, DOCKER, DockerNetwork, Dockerd, SKOPEO, Skopeo, UMOCI, Umoci,
 };
 use integration::{KilnRegistry, Program, TestEnv, busybox_rootfs, debian_rootfs, lacks};
 
@@ -34,6 +34,8 @@ enum Start {
 enum Contestant {
     Kiln(RefCell<TestEnv>),
     Docker(Builder, Dockerd),
+    /// BuildKit on docker's default network, a bridge.
+    DockerAsInstalled(Dockerd),
     Buildah(Buildah),
 }
 
@@ -43,6 +45,7 @@ impl Contestant {
             Self::Kiln(_) => "kiln",
             Self::Docker(Builder::BuildKit, _) => "docker, BuildKit",
             Self::Docker(Builder::Classic, _) => "docker, classic",
+            Self::DockerAsInstalled(_) => "docker, BuildKit, default network",
             Self::Buildah(_) => "buildah, chroot",
         }
     }
@@ -61,7 +64,7 @@ impl Contestant {
                 );
             }
             // Without a cache these two start from nothing.
-            Self::Docker(Builder::Classic, _) | Self::Buildah(_) => {}
+            Self::Docker(Builder::Classic, _) | Self::DockerAsInstalled(_) | Self::Buildah(_) => {}
         }
     }
 
@@ -79,6 +82,9 @@ impl Contestant {
                     .arg(context)
             }
             Self::Docker(builder, docker) => docker.build(*builder, context, "bench", options),
+            Self::DockerAsInstalled(docker) => {
+                docker.build(Builder::BuildKit, context, "bench", options)
+            }
             Self::Buildah(buildah) => buildah.build(context, "bench", options),
         };
         seconds(build.timeout(TIMEOUT).ok().took)
@@ -147,20 +153,37 @@ fn row(contestants: &[Contestant], work: Work<'_>) -> Option<Row> {
 /// Runs the rows of builders.
 pub(crate) fn tables(scale: Scale) -> Vec<Table> {
     let env = TestEnv::new();
-    let contestants = contestants(&env);
-    let mut rows = step_rows(&env, &contestants, scale);
-    rows.extend(file_rows(&env, &contestants, scale));
-    let names = contestants
-        .iter()
-        .map(|contestant| contestant.name().to_owned());
+    let mut contestants = contestants(&env);
+    if scale == Scale::Full && !lacks("docker's builders", &[DOCKER]) {
+        contestants.push(as_installed(&env));
+    }
     let mut tables = vec![Table {
-        contestants: names.collect(),
-        rows,
+        rows: step_rows(&env, &contestants, scale),
+        contestants: names(&contestants),
     }];
+    // A network costs nothing where no step runs.
+    contestants.retain(|one| !matches!(one, Contestant::DockerAsInstalled(_)));
+    tables.push(Table {
+        rows: file_rows(&env, &contestants, scale),
+        contestants: names(&contestants),
+    });
     tables.extend(base_table(&env, &contestants, scale));
     tables.extend(memory_table(&env, scale));
     tables.retain(|table| !table.rows.is_empty());
     tables
+}
+
+fn names(contestants: &[Contestant]) -> Vec<String> {
+    contestants
+        .iter()
+        .map(|contestant| contestant.name().to_owned())
+        .collect()
+}
+
+fn as_installed(env: &TestEnv) -> Contestant {
+    let docker = Dockerd::start_on(env.path("docker-bridge"), DockerNetwork::Bridge);
+    docker.import(&env.path("rootfs.tar"), "busybox");
+    Contestant::DockerAsInstalled(docker)
 }
 
 fn step_rows(env: &TestEnv, contestants: &[Contestant], scale: Scale) -> Vec<Row> {
@@ -290,10 +313,6 @@ fn base_table(env: &TestEnv, contestants: &[Contestant], scale: Scale) -> Vec<Ta
         let to = registry.image(&format!("out/{column}:1"));
         base_round(&contestants[column], &context, &image, &to)
     });
-    let names = contestants
-        .iter()
-        .map(|contestant| contestant.name().to_owned())
-        .collect();
     let base = Row {
         work: "Debian base: pull, unpack, `cp -a /usr /usr2`, push".to_owned(),
         unit: Unit::Seconds,
@@ -301,7 +320,7 @@ fn base_table(env: &TestEnv, contestants: &[Contestant], scale: Scale) -> Vec<Ta
         target: "≤ 5 s",
     };
     let mut tables = vec![Table {
-        contestants: names,
+        contestants: names(contestants),
         rows: vec![base],
     }];
     tables.extend(unpack_table(env, &registry, &image));
@@ -316,6 +335,7 @@ fn base_round(contestant: &Contestant, context: &Path, image: &str, to: &str) ->
             let env = env.borrow();
             run(env.kiln(["build", "-q", "--push", "-t", to]).arg(context))
         }
+        Contestant::DockerAsInstalled(_) => unreachable!("it takes part in rows of steps only"),
         Contestant::Docker(builder, docker) => {
             drop(docker.call("rmi").args(["-f", image, to]).run());
             let build = docker.build(*builder, context, to, &["--no-cache", "--pull"]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! dockerd on a socket and a data directory of its own, without touching the network set-up.
+//! dockerd on a socket and a data directory of its own, without touching the machine's network.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,20 +16,55 @@ pub enum Builder {
     Classic,
 }
 
+/// Where the steps of a build run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DockerNetwork {
+    /// In the machine's network, as kiln's: `--network host`.
+    Host,
+    /// On a bridge, docker's default; the daemon has a network namespace of its own for it.
+    Bridge,
+}
+
 /// A running daemon.
 #[derive(Debug)]
 pub struct Dockerd {
     daemon: Option<Background>,
     home: PathBuf,
+    network: DockerNetwork,
 }
 
 impl Dockerd {
     /// Starts a daemon with everything it writes below `home`.
     pub fn start(home: PathBuf) -> Self {
+        Self::start_on(home, DockerNetwork::Host)
+    }
+
+    /// As [`Dockerd::start`], on a network.
+    pub fn start_on(home: PathBuf, network: DockerNetwork) -> Self {
         std::fs::create_dir_all(home.join("config")).expect("the test's directory is writable");
         // Should this process be killed, the daemon is asked to end too, with its containerd.
+        let (wrapper, options): (&[&str], &[&str]) = match network {
+            DockerNetwork::Host => (
+                &[],
+                &["--bridge", "none", "--iptables=false", "--ip6tables=false"],
+            ),
+            DockerNetwork::Bridge => (
+                &[
+                    "unshare",
+                    "--net",
+                    "--mount",
+                    "sh",
+                    "-c",
+                    "ip link set lo up && exec \"$@\"",
+                    "sh",
+                ],
+                &[],
+            ),
+        };
         let daemon = debian_program("setpriv")
-            .args(["--pdeathsig", "TERM", "dockerd"])
+            .args(["--pdeathsig", "TERM"])
+            .args(wrapper)
+            .arg("dockerd")
             .arg("--host")
             .arg(format!("unix://{}", home.join("docker.sock").display()))
             .arg("--data-root")
@@ -38,12 +73,13 @@ impl Dockerd {
             .arg(home.join("exec"))
             .arg("--pidfile")
             .arg(home.join("pid"))
-            .args(["--bridge", "none", "--iptables=false", "--ip6tables=false"])
+            .args(options)
             .args(["--storage-driver", "overlay2"])
             .start();
         let mut dockerd = Self {
             daemon: Some(daemon),
             home,
+            network,
         };
         let deadline = Instant::now() + Duration::from_mins(1);
         while !dockerd.call("version").run().status.success() {
@@ -87,7 +123,11 @@ impl Dockerd {
         };
         self.call("build")
             .env("DOCKER_BUILDKIT", buildkit)
-            .args(["--network", "host", "-q", "-t", tag])
+            .args(match self.network {
+                DockerNetwork::Host => &["--network", "host"][..],
+                DockerNetwork::Bridge => &[],
+            })
+            .args(["-q", "-t", tag])
             .args(options)
             .arg(context)
     }

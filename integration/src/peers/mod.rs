@@ -11,7 +11,7 @@ mod umoci;
 
 pub use buildah::Buildah;
 pub use distribution::Distribution;
-pub use dockerd::{Builder, Dockerd};
+pub use dockerd::{Builder, DockerNetwork, Dockerd};
 pub use skopeo::Skopeo;
 pub use umoci::Umoci;
 
