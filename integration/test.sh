@@ -75,7 +75,8 @@ step "clippy"
 cargo clippy --locked --workspace --all-targets --profile ci -- -D warnings
 
 step "the program under test"
-cargo build --locked --profile ci -p cli
+# The whole workspace each time, though only one target: other features would build it all again.
+cargo build --locked --workspace --profile ci --bin kiln
 KILN_BIN=$(ls "$PWD"/target/*/ci/kiln | head -n 1)
 export KILN_BIN
 
@@ -92,7 +93,7 @@ cargo deny check --hide-inclusion-graph licenses bans sources
 typos
 
 step "peers, smoke size"
-cargo bench --locked -p integration --bench peers --profile ci -- --smoke
+cargo bench --locked --workspace --bench peers --profile ci -- --smoke
 
 unset KILN_BIN
 step "demo"
