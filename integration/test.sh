@@ -81,7 +81,7 @@ KILN_BIN=$(ls "$PWD"/target/*/ci/kiln | head -n 1)
 export KILN_BIN
 
 step "tests"
-[ "${1:-}" = quick ] || export KILN_TESTS_STRICT=1
+[ "${1:-}" = quick ] || export KILN_TESTS_STRICT=1 KILN_TESTS_ROUNDS=50
 cargo test --locked --workspace --profile ci --no-fail-fast
 [ "${1:-}" != quick ] || exit 0
 
