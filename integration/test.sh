@@ -34,6 +34,11 @@ git git
 cc build-essential
 cmake cmake
 pip3 python3-pip
+python3 python3
+zstd zstd
+xz xz-utils
+bzip2 bzip2
+ip iproute2
 LIST
     # The busybox of the base system may need libraries; this one is a root file system by itself.
     dpkg-query -W -f '${Status}' busybox-static 2>/dev/null | grep -q 'ok installed' \
