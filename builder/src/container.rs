@@ -191,19 +191,7 @@ fn step(request: &ContainerRequest, overlay: Overlay) -> Result<Step, ContainerE
     }
     if let Some(path) = &request.host_ca {
         let host_ca = HostCa::read(path).map_err(ContainerError::HostCa)?;
-        for (target, content) in host_ca.files() {
-            let source = MountSource::File {
-                content,
-                mode: 0o444,
-                uid: 0,
-                gid: 0,
-            };
-            step.mounts.push(Mount {
-                target,
-                source,
-                read_only: true,
-            });
-        }
+        step.mounts.extend(host_ca.mounts());
         let known: Vec<String> = step.env.iter().map(|(name, _)| name.clone()).collect();
         let added = HostCa::variables(|name| known.iter().any(|one| one == name));
         step.env.extend(added);

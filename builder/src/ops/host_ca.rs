@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use runtime::{Mount, MountSource};
 
 /// Where the files appear in a step.
 const DIRECTORY: &str = "/run/kiln";
@@ -90,8 +91,21 @@ impl HostCa {
         Ok(Self { pem, jks })
     }
 
-    /// Returns the files of a step: path and content.
-    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+    /// Returns the mounts that show the files to a process, read-only.
+    pub(crate) fn mounts(&self) -> impl Iterator<Item = Mount> {
+        self.files().into_iter().map(|(target, content)| Mount {
+            target,
+            source: MountSource::File {
+                content,
+                mode: 0o444,
+                uid: 0,
+                gid: 0,
+            },
+            read_only: true,
+        })
+    }
+
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
         vec![
             (format!("{DIRECTORY}/host-ca.pem"), self.pem.clone()),
             (format!("{DIRECTORY}/host-ca.jks"), self.jks.clone()),

@@ -46,13 +46,7 @@ pub(crate) fn add(
         }
     }
     if let Some(host_ca) = &ops.host_ca {
-        for (target, content) in host_ca.files() {
-            step.mounts.push(runtime::Mount {
-                target,
-                source: memory_file(content, 0o444, (0, 0)),
-                read_only: true,
-            });
-        }
+        step.mounts.extend(host_ca.mounts());
     }
     Ok(())
 }
