@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A logical line → keyword, flags, arguments; and the two ways to split arguments into words.
 //!
-//! Blanks between words are tab, vertical tab, form feed, carriage return and space; words of
-//! `NAME=value` lists and flags are split at every Unicode blank, but not inside quotes.
+//! Blanks between words are tab, vertical tab, form feed, carriage return and space, also behind
+//! flags; words of `NAME=value` lists are split at every Unicode blank, but not inside quotes.
 //!
 //! `Observed:` BuildKit 73ed6825 `parser/split_command.go`, `parser/line_parsers.go`.
 
@@ -59,7 +59,7 @@ fn split_flags(rest: Slice<'_>, escape: char) -> (Vec<Word>, Slice<'_>) {
     let mut flags = Vec::new();
     let mut at = 0;
     loop {
-        let start = at + text[at..].len() - text[at..].trim_start().len();
+        let start = text.len() - text[at..].trim_start_matches(is_separator).len();
         if !text[start..].starts_with("--") {
             return (flags, rest.from(start));
         }
@@ -81,7 +81,7 @@ fn flag_word(text: &str, escape: char) -> (String, usize) {
         match (character, quote) {
             (c, _) if c == escape => word.extend(chars.next().map(|(_, escaped)| escaped)),
             (c, Some(open)) if c == open => quote = None,
-            (c, None) if c.is_whitespace() => return (word, at),
+            (c, None) if is_separator(c) => return (word, at),
             (c @ ('\'' | '"'), None) => quote = Some(c),
             (c, _) => word.push(c),
         }
@@ -107,11 +107,13 @@ pub(crate) fn split_blanks(arguments: Slice<'_>) -> Vec<Word> {
     words
 }
 
-/// Splits at blanks outside quotes; quotes and escapes stay in the words, for the expansion.
+/// Splits at blanks outside quotes; quotes and escapes stay in the words, for the expansion. An
+/// escape character at the very end escapes nothing and is dropped.
 pub(crate) fn split_quoted(arguments: Slice<'_>, escape: char) -> Vec<Slice<'_>> {
     let text = arguments.text();
     let mut words = Vec::new();
     let mut start: Option<usize> = None;
+    let mut end = text.len();
     let mut quote = None;
     let mut chars = text.char_indices();
     while let Some((at, character)) = chars.next() {
@@ -122,14 +124,15 @@ pub(crate) fn split_quoted(arguments: Slice<'_>, escape: char) -> Vec<Slice<'_>>
         start.get_or_insert(at);
         match (character, quote) {
             (c, None | Some('"')) if c == escape => {
-                chars.next();
+                end = if chars.next().is_none() { at } else { end };
             }
             (c, Some(open)) if c == open => quote = None,
             (c @ ('\'' | '"'), None) => quote = Some(c),
             _ => {}
         }
     }
-    words.extend(start.map(|from| arguments.from(from)));
+    let last = start.filter(|&from| from < end);
+    words.extend(last.map(|from| arguments.sub(from, end)));
     words
 }
 
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_end_at_the_first_other_word() {
+    fn flag_lexing_flags_end_at_the_first_other_word() {
         for (text, escape, flags, arguments) in [
             (
                 "RUN --a=b --c make --d",
@@ -166,6 +169,12 @@ mod tests {
             ("RUN --a=b\\ c x", '\\', &["--a=b c"], "x"),
             ("RUN --a=b\\c` d", '`', &["--a=b\\c d"], ""),
             ("RUN - a", '\\', &[], "- a"),
+            ("RUN --a=é x", '\\', &["--a=é"], "x"),
+            ("RUN --a='b", '\\', &["--a=b"], ""),
+            ("RUN --a=b\\", '\\', &["--a=b"], ""),
+            ("RUN --a --\"\" --b", '\\', &["--a"], "--b"),
+            ("RUN \u{b}--a\u{c}b", '\\', &["--a"], "b"),
+            ("RUN \"--a\" b", '\\', &[], "\"--a\" b"),
             ("RUN", '\\', &[], ""),
         ] {
             let line = line(text);
@@ -185,6 +194,9 @@ mod tests {
             ("a=x\\ y b", '\\', &["a=x\\ y", "b"]),
             ("a=x\\ y", '`', &["a=x\\", "y"]),
             ("a='open b", '\\', &["a='open b"]),
+            ("a=b\\\\\\", '\\', &["a=b\\\\"]),
+            ("a \\", '\\', &["a"]),
+            ("a=1\u{a0}b=2", '\\', &["a=1", "b=2"]),
         ] {
             let line = line(text);
             let found: Vec<&str> = split_quoted(line.slice(), escape)

@@ -7,6 +7,7 @@
 //!
 //! `Observed:` BuildKit 73ed6825 `frontend/dockerfile/shell/lex.go`.
 
+mod name;
 mod pattern;
 #[cfg(test)]
 mod tests;

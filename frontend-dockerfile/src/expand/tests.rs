@@ -26,7 +26,7 @@ fn expand(source: &str) -> Result<String, ExpandError> {
 }
 
 #[test]
-fn substitutions() {
+fn expansion_row_every_form() {
     for (source, expected) in [
         ("$a", "A"),
         ("${a}b", "Ab"),
@@ -78,7 +78,7 @@ fn substitutions() {
 }
 
 #[test]
-fn errors_of_each_family() {
+fn expansion_row_error_families() {
     for (source, message) in [
         (
             "'a",
@@ -115,6 +115,62 @@ fn errors_of_each_family() {
 }
 
 #[test]
+fn rule_16_no_trim_with_colon_and_no_sets() {
+    for sign in ["#", "%", "##", "%%"] {
+        let source = format!("${{a:{sign}x}}");
+        let modifier = format!(":{}", &sign[..1]);
+        assert_eq!(
+            expand(&source),
+            Err(ExpandError::UnsupportedModifier(modifier)),
+            "{source}"
+        );
+    }
+    // Also where unset variables stay as they are.
+    let titles = Expander {
+        keep_unset: true,
+        ..Expander::new('\\')
+    };
+    assert!(titles.expand("${unset:#x}", &variables()).is_err());
+    assert_eq!(expand("${path#[/]}"), expand("$path"));
+    assert_eq!(expand("${path%[z]}"), expand("$path"));
+}
+
+#[test]
+fn expansion_row_names() {
+    let variables: BTreeMap<String, String> = ["a", "a1", "1", "12", "é", "名_2", "@", "0"]
+        .into_iter()
+        .map(|name| (name.to_owned(), format!("<{name}>")))
+        .collect();
+    for (source, expected) in [
+        ("$a1b", ""),
+        ("$a1-b", "<a1>-b"),
+        ("$12a", "<12>a"),
+        ("$1", "<1>"),
+        ("$0", "<0>"),
+        ("$01", ""),
+        ("$é", "<é>"),
+        ("$名_2.", "<名_2>."),
+        ("$a²", "<a>²"),
+        ("$@a", "<@>a"),
+        ("${@}", "<@>"),
+        ("$*$#$?$-$$$!", ""),
+        ("$", "$"),
+        ("$~", "$~"),
+        ("$A", ""),
+    ] {
+        let found = Expander::new('\\').expand(source, &variables).unwrap();
+        assert_eq!(found.text, expected, "{source}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_in_front_is_dropped() {
+    // Observed: Go's scanner does so.
+    assert_eq!(expand("\u{feff}$a").as_deref(), Ok("A"));
+    assert_eq!(expand("$a\u{feff}").as_deref(), Ok("A\u{feff}"));
+}
+
+#[test]
 fn nesting_and_length_are_limited() {
     let deep = format!("{}{}", "${u:-".repeat(5000), "}".repeat(5000));
     assert_eq!(expand(&deep), Err(ExpandError::TooDeep));
@@ -131,6 +187,9 @@ fn words_are_split_after_expansion_but_not_inside_quotes() {
         ("\"$two\"", &["x  y"]),
         ("a\\ b c", &["a b", "c"]),
         ("'a b' c", &["a b", "c"]),
+        ("a << b < c", &["a", "<< b", "<", "c"]),
+        ("'' a", &["a"]),
+        ("80${unset:-80}", &["8080"]),
     ] {
         let expanded = Expander::new('\\').expand(source, &variables()).unwrap();
         assert_eq!(expanded.words, words, "{source}");

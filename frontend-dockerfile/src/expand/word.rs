@@ -4,6 +4,7 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::name::{is_digit, is_letter};
 use super::{EXPANDED_BYTES_MAX, ExpandError, Expanded, NESTING_MAX, Variables, pattern};
 
 /// How a word is read.
@@ -45,7 +46,12 @@ impl Expander {
     pub fn expand(&self, source: &str, variables: &dyn Variables) -> Result<Expanded, ExpandError> {
         let mut reader = Reader {
             rules: *self,
-            chars: source.chars().peekable(),
+            // Observed: Go's scanner drops a byte order mark at the start.
+            chars: source
+                .strip_prefix('\u{feff}')
+                .unwrap_or(source)
+                .chars()
+                .peekable(),
             variables,
             depth: 0,
             found: Expanded::default(),
@@ -86,6 +92,11 @@ impl Words {
                 self.started = false;
             }
         }
+    }
+
+    fn push_raw(&mut self, text: &str) {
+        self.current.push_str(text);
+        self.started = true;
     }
 
     fn push_protected(&mut self, character: char) {
@@ -160,8 +171,12 @@ impl Reader<'_> {
                     } else {
                         self.single_quoted()?
                     };
-                    words.current.push_str(&value);
-                    words.started = true;
+                    words.push_raw(&value);
+                    text.push_str(&value);
+                }
+                '<' => {
+                    let value = self.possible_heredoc();
+                    words.push_raw(&value);
                     text.push_str(&value);
                 }
                 _ => self.plain(&mut text, &mut words),
@@ -192,6 +207,19 @@ impl Reader<'_> {
             words.push_protected(escaped);
             text.push(escaped);
         }
+    }
+
+    /// Reads `<`, or `<<` with the blanks behind it: the word of a heredoc may stand apart.
+    fn possible_heredoc(&mut self) -> String {
+        self.chars.next();
+        if self.chars.next_if_eq(&'<').is_none() {
+            return "<".to_owned();
+        }
+        let mut text = "<<".to_owned();
+        while let Some(blank) = self.chars.next_if(|c| matches!(c, '\t' | '\r' | ' ')) {
+            text.push(blank);
+        }
+        text
     }
 
     fn single_quoted(&mut self) -> Result<String, ExpandError> {
@@ -307,12 +335,15 @@ impl Reader<'_> {
             return Err(ExpandError::MissingBrace);
         };
         let trims = matches!(operator, '#' | '%');
-        let word = self.part('}', trims)?;
         let sign = if colon {
             format!(":{operator}")
         } else {
             operator.to_string()
         };
+        if colon && trims {
+            return Err(ExpandError::UnsupportedModifier(sign));
+        }
+        let word = self.part('}', trims)?;
         let value = self.look_up(name);
         if value.is_none() && self.rules.keep_unset {
             return Ok(format!("${{{name}{sign}{word}}}"));
@@ -334,7 +365,7 @@ impl Reader<'_> {
                     (true, true) => "is not allowed to be empty".to_owned(),
                 },
             }),
-            '#' | '%' if !colon => pattern::trim(&value, &word, operator),
+            '#' | '%' => pattern::trim(&value, &word, operator),
             _ => Err(ExpandError::UnsupportedModifier(sign)),
         }
     }
@@ -357,14 +388,14 @@ impl Reader<'_> {
     fn name(&mut self) -> String {
         let mut name = String::new();
         match self.chars.peek() {
-            Some(first) if first.is_numeric() => {
-                while let Some(digit) = self.chars.next_if(|c| c.is_numeric()) {
+            Some(&first) if is_digit(first) => {
+                while let Some(digit) = self.chars.next_if(|&c| is_digit(c)) {
                     name.push(digit);
                 }
             }
             Some('@' | '*' | '#' | '?' | '-' | '$' | '!') => name.extend(self.chars.next()),
             _ => {
-                while let Some(letter) = self.chars.next_if(|&c| c.is_alphanumeric() || c == '_') {
+                while let Some(letter) = self.chars.next_if(|&c| is_letter(c) || is_digit(c)) {
                     name.push(letter);
                 }
             }

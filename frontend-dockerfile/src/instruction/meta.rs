@@ -57,7 +57,7 @@ pub(super) fn parse_onbuild(request: &mut Request<'_, '_>) -> Result<Onbuild, Di
     let inner = words::parts(request.arguments, request.escape);
     let keyword = inner.keyword.word();
     let upper = keyword.text.to_uppercase();
-    match upper.as_str() {
+    let name = match upper.as_str() {
         "ONBUILD" => {
             return Err(Diagnostic::error(
                 keyword.span,
@@ -68,14 +68,24 @@ pub(super) fn parse_onbuild(request: &mut Request<'_, '_>) -> Result<Onbuild, Di
             let message = format!("{upper} is not allowed as an ONBUILD trigger");
             return Err(Diagnostic::error(keyword.span, message));
         }
-        known if KEYWORDS.contains(&known) => {}
-        _ => {
-            let message = format!("unknown instruction `{}` in ONBUILD", keyword.text);
-            return Err(Diagnostic::error(keyword.span, message)
-                .maybe_help(suggest::hint(&keyword.text, KEYWORDS)));
-        }
-    }
-    let mut expression = request.arguments.text().to_owned();
+        other => KEYWORDS.into_iter().find(|known| *known == other),
+    };
+    let Some(name) = name else {
+        let message = format!("unknown instruction `{}` in ONBUILD", keyword.text);
+        return Err(Diagnostic::error(keyword.span, message)
+            .maybe_help(suggest::hint(&keyword.text, KEYWORDS)));
+    };
+    // Ours: what can never be carried out is refused here, not in the builds on top of the image.
+    super::kind(&mut Request {
+        name,
+        keyword: inner.keyword,
+        flags: inner.flags,
+        arguments: inner.arguments,
+        escape: request.escape,
+        problems: request.problems,
+    })?;
+    // Observed: blanks at the end are stored too.
+    let mut expression = request.arguments.to_line_end().text().to_owned();
     for heredoc in request.arguments.heredocs() {
         expression.push('\n');
         expression.push_str(&heredoc.body);

@@ -2,18 +2,15 @@
 //! Parser directives: `# syntax=`, `# escape=`, `# check=` at the top of the file.
 //!
 //! Rules
-//! 1. The section ends at the first line that does not look like `# name=value`.
-//! 2. A line of that look with an unknown name is a comment that does not end the section.
-//! 3. Names ignore case; a second directive of one name is an error.
+//! 1. The section ends at the first line that is not `# name=value` with one of the three names.
+//! 2. Names ignore case; a second directive of one name is an error.
+//! 3. `escape` may be indented and cannot follow a `#!` line; `syntax` and `check` are looked for
+//!    in the raw text, where it is the other way round.
 //!
 //! `Observed:` BuildKit 73ed6825 `frontend/dockerfile/parser/directives.go`.
 
-use serde::Deserialize;
-
 use crate::diagnostic::Diagnostic;
 use crate::span::{Span, Word};
-
-const KNOWN: [&str; 3] = ["syntax", "escape", "check"];
 
 /// One directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,38 +30,74 @@ pub struct Directives {
     pub check: Option<Directive>,
 }
 
+impl Directives {
+    fn slot(&mut self, name: &str) -> Option<&mut Option<Directive>> {
+        match name {
+            "syntax" => Some(&mut self.syntax),
+            "escape" => Some(&mut self.escape),
+            "check" => Some(&mut self.check),
+            _ => None,
+        }
+    }
+
+    /// Returns the escape character in force.
+    pub(crate) fn escape(&self) -> char {
+        match &self.escape {
+            Some(directive) if directive.value.text == "`" => '`',
+            _ => '\\',
+        }
+    }
+}
+
+/// What a line of the head of a file is.
+#[derive(Debug)]
+pub(crate) enum Head {
+    /// A directive.
+    Directive,
+    /// A directive that cannot be used.
+    Broken(Diagnostic),
+    /// Something else: directives are over.
+    Other,
+}
+
 /// Reads directives line by line until the section ends.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct DirectiveReader {
+    comment: &'static str,
     done: bool,
     pub(crate) directives: Directives,
 }
 
 impl DirectiveReader {
-    /// Takes the next line, whose leading blanks are gone, and returns the problem it has, if any.
-    pub(crate) fn take(&mut self, line: &str, offset: usize) -> Option<Diagnostic> {
-        if self.done {
-            return None;
+    /// Returns a reader of directives behind the comment sign `comment`.
+    pub(crate) fn new(comment: &'static str) -> Self {
+        Self {
+            comment,
+            done: false,
+            directives: Directives::default(),
         }
-        let Some((name, value)) = match_directive(line, "#") else {
+    }
+
+    /// Takes the next line, which starts at `offset`, without its end.
+    pub(crate) fn take(&mut self, line: &str, offset: usize) -> Head {
+        let found = match_directive(line, self.comment).filter(|_| !self.done);
+        let Some((name, value)) = found else {
             self.done = true;
-            return None;
+            return Head::Other;
         };
         let lower = name.to_ascii_lowercase();
-        let start = offset + (value.as_ptr() as usize - line.as_ptr() as usize);
-        let slot = match lower.as_str() {
-            "syntax" => &mut self.directives.syntax,
-            "escape" => &mut self.directives.escape,
-            "check" => &mut self.directives.check,
-            _ => return None,
+        let Some(slot) = self.directives.slot(&lower) else {
+            self.done = true;
+            return Head::Other;
         };
-        let span = Span::new(offset, offset + line.trim_end().len());
         if slot.is_some() {
-            return Some(
-                Diagnostic::error(span, format!("only one `{lower}` directive can be used"))
-                    .help("remove one of the two lines"),
+            let span = Span::new(offset, offset + line.trim_end().len());
+            let message = format!("only one `{lower}` directive can be used");
+            return Head::Broken(
+                Diagnostic::error(span, message).help("remove one of the two lines"),
             );
         }
+        let start = offset + (value.as_ptr() as usize - line.as_ptr() as usize);
         let value = Word::new(value, Span::new(start, start + value.len()));
         let bad_escape = lower == "escape" && value.text != "\\" && value.text != "`";
         let problem = bad_escape.then(|| {
@@ -72,28 +105,52 @@ impl DirectiveReader {
             Diagnostic::error(value.span, message).help("it must be ` or \\")
         });
         *slot = Some(Directive { value });
-        problem
-    }
-
-    /// Returns the escape character in force.
-    pub(crate) fn escape(&self) -> char {
-        match &self.directives.escape {
-            Some(directive) if directive.value.text == "`" => '`',
-            _ => '\\',
-        }
+        problem.map_or(Head::Directive, Head::Broken)
     }
 }
 
 /// Returns name and value of a line of the form `# name = value`.
 fn match_directive<'a>(line: &'a str, comment: &str) -> Option<(&'a str, &'a str)> {
+    const BLANKS: [char; 5] = ['\t', '\n', '\u{c}', '\r', ' '];
     let rest = line.strip_prefix(comment)?.trim_start();
     let (name, value) = rest.split_once('=')?;
-    let name = name.trim_end();
-    let value = value.trim();
+    let name = name.trim_end_matches(BLANKS);
+    let value = value.trim_matches(BLANKS);
     let mut letters = name.chars();
     let named = letters.next().is_some_and(|c| c.is_ascii_alphabetic())
         && letters.all(|c| c.is_ascii_alphanumeric());
     (named && !value.is_empty()).then_some((name, value))
+}
+
+/// Returns the directives that stand in the raw text, `escape` not among them.
+pub(super) fn raw_directives(text: &str) -> Directives {
+    Directives {
+        escape: None,
+        ..directives_behind(text, "#")
+    }
+}
+
+fn directives_behind(text: &str, comment: &'static str) -> Directives {
+    let mut reader = DirectiveReader::new(comment);
+    let body = without_shebang(text);
+    let mut offset = text.len() - body.len();
+    for line in body.split_inclusive('\n') {
+        let bare = line.strip_suffix('\n').unwrap_or(line);
+        let bare = bare.strip_suffix('\r').unwrap_or(bare);
+        if !matches!(reader.take(bare, offset), Head::Directive) {
+            break;
+        }
+        offset += line.len();
+    }
+    reader.directives
+}
+
+fn without_shebang(text: &str) -> &str {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match text.strip_prefix("#!") {
+        Some(rest) => rest.split_once('\n').map_or("", |(_, body)| body),
+        None => text,
+    }
 }
 
 /// Returns the frontend that a file asks for, in any of the ways there are to ask: the directive,
@@ -103,32 +160,17 @@ fn match_directive<'a>(line: &'a str, comment: &str) -> Option<(&'a str, &'a str
 ///
 /// `Observed:` BuildKit 73ed6825 `parser/directives.go` `DetectSyntax`.
 pub fn detect_syntax(text: &str) -> Option<String> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let body = match text.strip_prefix("#!") {
-        Some(rest) => rest.split_once('\n').map_or("", |(_, body)| body),
-        None => text,
-    };
     ["#", "//"]
         .into_iter()
-        .find_map(|comment| syntax_behind(body, comment))
-        .or_else(|| json_syntax(body))
-}
-
-fn syntax_behind(text: &str, comment: &str) -> Option<String> {
-    text.lines()
-        .map_while(|line| match_directive(line.trim_start(), comment))
-        .find(|(name, _)| name.eq_ignore_ascii_case(KNOWN[0]))
-        .map(|(_, value)| value.to_owned())
-}
-
-#[derive(Deserialize)]
-struct JsonSyntax {
-    syntax: String,
+        .find_map(|comment| directives_behind(text, comment).syntax)
+        .map(|directive| directive.value.text)
+        .or_else(|| json_syntax(without_shebang(text)))
 }
 
 fn json_syntax(text: &str) -> Option<String> {
-    let document: JsonSyntax = serde_json::from_str(text).ok()?;
-    (!document.syntax.is_empty()).then_some(document.syntax)
+    let document: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    let syntax = document.get("syntax")?.as_str()?;
+    (!syntax.is_empty()).then(|| syntax.to_owned())
 }
 
 #[cfg(test)]
@@ -136,18 +178,20 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Directives, Vec<String>) {
-        let mut reader = DirectiveReader::default();
+        let mut reader = DirectiveReader::new("#");
         let mut problems = Vec::new();
         let mut offset = 0;
         for line in text.split_inclusive('\n') {
-            problems.extend(reader.take(line.trim_end(), offset).map(|p| p.message));
+            if let Head::Broken(problem) = reader.take(line.trim_end(), offset) {
+                problems.push(problem.message);
+            }
             offset += line.len();
         }
         (reader.directives, problems)
     }
 
     #[test]
-    fn directive_section_rules() {
+    fn rule_05_directives_stand_before_anything_else() {
         let value = |d: &Option<Directive>| d.as_ref().map(|d| d.value.text.clone());
         for (rule, text, syntax, escape) in [
             ("plain", "# syntax=a\n# escape=`\n", Some("a"), Some("`")),
@@ -170,9 +214,9 @@ mod tests {
                 None,
             ),
             (
-                "an unknown name does not",
+                "an unknown name is a comment",
                 "# shell=x\n# syntax=a\n",
-                Some("a"),
+                None,
                 None,
             ),
             (
@@ -195,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn syntax_is_found_in_all_its_forms() {
+    fn lexical_row_syntax_detection() {
         for (form, text, expected) in [
             (
                 "directive",
@@ -208,7 +252,27 @@ mod tests {
                 Some("a"),
             ),
             ("other comment sign", "//syntax=a b\n{}", Some("a b")),
+            (
+                "other sign after a shebang",
+                "#!x\n// syntax = a\n",
+                Some("a"),
+            ),
+            ("byte order mark", "\u{feff}# syntax=a\r\n", Some("a")),
             ("JSON key", "{\"syntax\": \"a\"}", Some("a")),
+            (
+                "JSON, last of two keys",
+                "{\"syntax\":1,\"syntax\":\"b\"}",
+                Some("b"),
+            ),
+            ("JSON, other type", "{\"syntax\": 1}", None),
+            (
+                "another directive first",
+                "# escape=`\n# syntax=a\n",
+                Some("a"),
+            ),
+            ("the first of two", "# syntax=a\n# syntax=b\n", Some("a")),
+            ("not indented", " # syntax=a\n", None),
+            ("not below a comment", "# x\n# syntax=a\n", None),
             ("none", "FROM a\n# syntax=a\n", None),
         ] {
             assert_eq!(detect_syntax(text).as_deref(), expected, "{form}");

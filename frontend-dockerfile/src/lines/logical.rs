@@ -7,7 +7,8 @@ use crate::span::{Span, Word};
 /// A comment line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comment {
-    /// The text after `#`, trimmed.
+    /// The text after the first byte of the line, trimmed: what is behind `#`, or with it if blanks
+    /// stand before it. `Observed:` descriptions are looked up in this text.
     pub text: String,
     /// The line from `#` on.
     pub span: Span,
@@ -18,7 +19,7 @@ pub struct Comment {
 pub(crate) struct LogicalLine {
     text: String,
     pieces: Vec<Piece>,
-    /// From the keyword to the last byte, heredoc bodies included.
+    /// From the keyword to the end of the last physical line, heredoc bodies included.
     pub(crate) span: Span,
     /// The block of comment lines glued above.
     pub(crate) comments: Vec<Comment>,
@@ -61,15 +62,11 @@ impl LogicalLine {
         if text.is_empty() {
             return;
         }
-        if self.pieces.is_empty() {
-            self.span.start = offset;
-        }
         self.pieces.push(Piece {
             in_text: self.text.len(),
             in_source: offset,
         });
         self.text.push_str(text);
-        self.span.end = offset + text.len();
     }
 
     /// Returns the joined text.
@@ -139,6 +136,14 @@ impl<'a> Slice<'a> {
     /// Returns the part from byte `start` on.
     pub(crate) fn from(self, start: usize) -> Self {
         self.sub(start, self.end - self.start)
+    }
+
+    /// Returns the part from here to the end of the line.
+    pub(crate) fn to_line_end(self) -> Self {
+        Self {
+            end: self.line.text.len(),
+            ..self
+        }
     }
 
     /// Returns the part without blanks around it.

@@ -9,6 +9,8 @@ pub(crate) mod directive;
 pub(crate) mod heredoc;
 mod logical;
 mod split;
+#[cfg(test)]
+mod tests;
 
 pub use directive::{Directive, Directives, detect_syntax};
 pub use heredoc::Heredoc;

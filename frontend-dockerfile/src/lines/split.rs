@@ -7,10 +7,12 @@
 //! 2. Blanks before an instruction are dropped, on continuation lines they stay.
 //! 3. A line continues if its last non-blank is the escape character, unless another one stands
 //!    before it.
+//! 4. Comments above an instruction belong to it, also across blank lines; an empty comment ends
+//!    the block.
 //!
 //! `Observed:` BuildKit 73ed6825 `parser/parser.go` `Parse`.
 
-use super::directive::{DirectiveReader, Directives};
+use super::directive::{self, DirectiveReader, Directives, Head};
 use super::heredoc::{self, Heredoc};
 use super::logical::{Comment, LogicalLine};
 use super::{FILE_BYTES_MAX, LINE_BYTES_MAX};
@@ -24,7 +26,8 @@ pub(crate) struct Lines {
     pub(crate) directives: Directives,
     pub(crate) escape: char,
     pub(crate) logical: Vec<LogicalLine>,
-    /// Blank lines inside a continued instruction.
+    /// The last line of every instruction that has blank lines inside. `Observed:` that is the line
+    /// BuildKit names.
     pub(crate) empty_continuations: Vec<Span>,
 }
 
@@ -42,8 +45,6 @@ pub(crate) fn split(source: &SourceText, problems: &mut Vec<Diagnostic>) -> Line
 #[derive(Clone, Copy)]
 struct Physical<'a> {
     text: &'a str,
-    /// With its end.
-    whole: &'a str,
     offset: usize,
 }
 
@@ -64,7 +65,7 @@ impl<'a, 'p> Splitter<'a, 'p> {
             text,
             rest,
             offset: text.len() - rest.len(),
-            reader: DirectiveReader::default(),
+            reader: DirectiveReader::new("#"),
             problems,
             comments: Vec::new(),
             empty_continuations: Vec::new(),
@@ -76,58 +77,88 @@ impl<'a, 'p> Splitter<'a, 'p> {
         while let Some(line) = self.next() {
             let text = line.text.trim_start();
             let offset = line.offset + line.text.len() - text.len();
-            self.problems.extend(self.reader.take(text, offset));
-            if let Some(comment) = text.strip_prefix('#') {
-                self.comments.push(Comment {
-                    text: comment.trim().to_owned(),
-                    span: Span::new(offset, offset + text.len()),
-                });
-                continue;
+            match self.reader.take(text, offset) {
+                Head::Directive => continue,
+                Head::Broken(problem) => {
+                    self.problems.push(problem);
+                    continue;
+                }
+                Head::Other if text.starts_with('#') => {
+                    self.comment(line, offset);
+                    continue;
+                }
+                Head::Other if text.is_empty() => continue,
+                Head::Other => {}
             }
             let comments = std::mem::take(&mut self.comments);
             let mut logical = LogicalLine::new(offset, comments);
-            self.join(&mut logical, text, offset);
+            self.join(&mut logical, line, offset);
             if logical.text().trim().is_empty() {
+                self.problems.push(
+                    Diagnostic::error(logical.span, "no instruction in continued lines")
+                        .help("remove the escape character at the end of the line"),
+                );
                 continue;
             }
             self.read_heredocs(&mut logical);
             lines.push(logical);
         }
+        let escape = self.reader.directives.escape();
         Lines {
-            escape: self.reader.escape(),
-            directives: self.reader.directives,
+            escape,
+            directives: Directives {
+                escape: self.reader.directives.escape,
+                ..directive::raw_directives(self.text)
+            },
             logical: lines,
             empty_continuations: self.empty_continuations,
         }
     }
 
-    /// Adds the first line of an instruction and all that continue it.
-    fn join(&mut self, logical: &mut LogicalLine, text: &str, offset: usize) {
-        let (text, mut continues) = trim_continuation(text, self.reader.escape());
+    fn comment(&mut self, line: Physical<'_>, offset: usize) {
+        let mut rest = line.text.chars();
+        rest.next();
+        let text = rest.as_str().trim().to_owned();
+        if text.is_empty() {
+            self.comments.clear();
+            return;
+        }
+        let span = Span::new(offset, line.offset + line.text.len());
+        self.comments.push(Comment { text, span });
+    }
+
+    /// Adds the first line of an instruction, from `offset` on, and all that continue it.
+    fn join(&mut self, logical: &mut LogicalLine, first: Physical<'_>, offset: usize) {
+        let escape = self.reader.directives.escape();
+        let text = &first.text[offset - first.offset..];
+        let (text, mut continues) = trim_continuation(text, escape);
         logical.push(text, offset);
+        let mut last = first;
+        let mut blank = false;
         while continues {
             let Some(line) = self.next() else {
                 break;
             };
+            last = line;
             let trimmed = line.text.trim_start();
-            if trimmed.starts_with('#') {
-                continue;
-            }
             if trimmed.is_empty() {
-                let end = line.offset + line.whole.len();
-                self.empty_continuations.push(Span::new(line.offset, end));
-                continue;
+                blank = true;
+            } else if !trimmed.starts_with('#') {
+                let text;
+                (text, continues) = trim_continuation(line.text, escape);
+                logical.push(text, line.offset);
             }
-            let text;
-            (text, continues) = trim_continuation(line.text, self.reader.escape());
-            logical.push(text, line.offset);
+        }
+        logical.span.end = last.offset + last.text.len();
+        if blank {
+            self.empty_continuations
+                .push(Span::new(last.offset, logical.span.end));
         }
     }
 
     fn read_heredocs(&mut self, logical: &mut LogicalLine) {
-        if !logical.text().contains("<<")
-            || !words::may_open_heredoc(logical.text(), self.reader.escape())
-        {
+        let escape = self.reader.directives.escape();
+        if !logical.text().contains("<<") || !words::may_open_heredoc(logical.text(), escape) {
             return;
         }
         let openings = match heredoc::openings(logical.text()) {
@@ -136,7 +167,7 @@ impl<'a, 'p> Splitter<'a, 'p> {
                 let span = logical.slice().span();
                 self.problems.push(
                     Diagnostic::error(span, error.to_string())
-                        .help("the line contains `<<`, so its words are read as the shell would"),
+                        .help("the word behind `<<` is read as the shell would"),
                 );
                 return;
             }
@@ -187,10 +218,9 @@ impl<'a, 'p> Splitter<'a, 'p> {
         let (whole, rest) = self.rest.split_at(length);
         let line = Physical {
             text: whole.trim_end_matches(['\n', '\r']),
-            whole,
             offset: self.offset,
         };
-        if whole.len() > LINE_BYTES_MAX {
+        if whole.strip_suffix('\n').unwrap_or(whole).len() > LINE_BYTES_MAX {
             let message = format!("line is longer than {LINE_BYTES_MAX} bytes");
             let span = Span::new(self.offset, self.offset + line.text.len());
             self.problems.push(Diagnostic::error(span, message));
@@ -207,120 +237,5 @@ fn trim_continuation(line: &str, escape: char) -> (&str, bool) {
     match trimmed.strip_suffix(escape) {
         Some(before) if !before.ends_with(escape) => (before, true),
         _ => (line, false),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn texts(text: &str) -> Vec<String> {
-        let source = SourceText::new("f", text);
-        let mut problems = Vec::new();
-        let lines = split(&source, &mut problems);
-        assert!(problems.is_empty(), "{problems:?}");
-        lines
-            .logical
-            .iter()
-            .map(|line| line.text().to_owned())
-            .collect()
-    }
-
-    #[test]
-    fn lines_are_joined_as_the_rules_say() {
-        for (rule, text, expected) in [
-            (
-                "comments only at line start",
-                "RUN a # b\n",
-                &["RUN a # b"][..],
-            ),
-            (
-                "comment lines inside vanish",
-                "RUN a \\\n  # no\n  b\n",
-                &["RUN a   b"],
-            ),
-            (
-                "blank lines inside vanish",
-                "RUN a \\\n\n \n b\n",
-                &["RUN a  b"],
-            ),
-            (
-                "blanks after the escape",
-                "RUN a \\ \t\n b\n",
-                &["RUN a  b"],
-            ),
-            (
-                "two escapes do not continue",
-                "RUN a \\\\\nRUN b\n",
-                &["RUN a \\\\", "RUN b"],
-            ),
-            ("blanks at the start go", "  RUN a\n", &["RUN a"]),
-            (
-                "CRLF",
-                "RUN a \\\r\n b\r\nRUN c\r\n",
-                &["RUN a  b", "RUN c"],
-            ),
-            ("byte order mark", "\u{feff}RUN a\n", &["RUN a"]),
-            ("no line break at the end", "RUN a", &["RUN a"]),
-            ("end of file after an escape", "RUN a \\", &["RUN a "]),
-            (
-                "other escape",
-                "# escape=`\nRUN a `\n b\\\nRUN c",
-                &["RUN a  b\\", "RUN c"],
-            ),
-            ("first line only an escape", "\\\nRUN a\n", &["RUN a"]),
-        ] {
-            assert_eq!(texts(text), expected, "{rule}");
-        }
-    }
-
-    #[test]
-    fn heredoc_bodies_hang_on_their_line() {
-        let text = "COPY <<a <<-b /x\n1\na\n\t2\n\tb\nRUN c\n";
-        let source = SourceText::new("f", text);
-        let lines = split(&source, &mut Vec::new());
-        let bodies: Vec<String> = lines.logical[0]
-            .heredocs
-            .iter()
-            .map(Heredoc::content)
-            .collect();
-        assert_eq!(bodies, ["1\n", "2\n"]);
-        assert_eq!(lines.logical[1].text(), "RUN c");
-        let span = lines.logical[0].span;
-        assert_eq!(
-            &text[span.start..span.end],
-            "COPY <<a <<-b /x\n1\na\n\t2\n\tb\n"
-        );
-    }
-
-    #[test]
-    fn no_heredoc_in_json_form_or_other_instructions() {
-        let text = "RUN [\"a\", \"<<b\"]\nENV a=<<b\nONBUILD RUN cat <<c\nx\nc\n";
-        assert_eq!(texts(text).len(), 3);
-    }
-
-    #[test]
-    fn limits_and_missing_ends_are_reported() {
-        let long = format!("RUN {}", "a".repeat(LINE_BYTES_MAX));
-        for (text, message) in [
-            (long.as_str(), "line is longer than 65535 bytes"),
-            ("RUN cat <<EOF\nx\n", "unterminated heredoc `EOF`"),
-        ] {
-            let mut problems = Vec::new();
-            split(&SourceText::new("f", text), &mut problems);
-            assert_eq!(problems.len(), 1);
-            assert_eq!(problems[0].message, message);
-        }
-    }
-
-    #[test]
-    fn places_survive_joining() {
-        let text = "RUN a \\\n# c\n  bc d\n";
-        let source = SourceText::new("f", text);
-        let lines = split(&source, &mut Vec::new());
-        let line = &lines.logical[0];
-        let at = line.text().find("bc").unwrap();
-        let span = line.slice().sub(at, at + 2).span();
-        assert_eq!(&text[span.start..span.end], "bc");
     }
 }

@@ -30,7 +30,7 @@ fn each_rule_is_found_at_its_line() {
     for (text, expected) in [
         ("FROM a AS Build\n", &[("StageNameCasing", 1)][..]),
         ("FROM a as b\n", &[("FromAsCasing", 1)]),
-        ("FROM a\nRUN b \\\n\n c\n", &[("NoEmptyContinuation", 3)]),
+        ("FROM a\nRUN b \\\n\n c\n", &[("NoEmptyContinuation", 4)]),
         (
             "FROM a\nrun b\nRUN c\n",
             &[("ConsistentInstructionCasing", 2)],
