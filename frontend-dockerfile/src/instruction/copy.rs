@@ -118,17 +118,18 @@ fn split_inline(words: Vec<Word>, heredocs: &[Heredoc]) -> (Vec<InlineSource>, V
     let mut inline = Vec::new();
     let mut sources = Vec::new();
     for word in words {
-        let opening = heredoc::opening(&word.text);
-        // Of several bodies under one name the last counts, as with any file written twice.
-        let body = opening.and_then(|o| heredocs.iter().rev().find(|h| h.name == o.name));
-        match body {
-            Some(body) => inline.push(InlineSource {
-                name: Word::new(body.name.clone(), word.span),
-                content: body.content(),
-                expand: body.expand,
-            }),
-            None => sources.push(word),
-        }
+        let Some(opening) = heredoc::opening(&word.text) else {
+            sources.push(word);
+            continue;
+        };
+        // Observed: of several bodies under one name the last counts; a word that looks like an
+        // opening but has no body, as in JSON form, is an empty file.
+        let body = heredocs.iter().rev().find(|h| h.name == opening.name);
+        inline.push(InlineSource {
+            name: Word::new(opening.name, word.span),
+            content: body.map_or_else(String::new, Heredoc::content),
+            expand: opening.expand,
+        });
     }
     (inline, sources)
 }

@@ -5,7 +5,12 @@
 //! Patterns without wildcards, or with `**` at one end only, are compared as text; the others run
 //! a state machine that is linear in pattern and path, so no pattern can make it slow.
 //!
-//! `Observed:` moby/patternmatcher 0.6.1, including that a set may match `/`.
+//! `Observed:` moby/patternmatcher 0.6.1 makes a Go regular expression of a pattern with wildcards,
+//! and what shows through is kept: a set may match `/`, `\d` is a digit, `^` is the start.
+//! `Ours:` `*` and `?` in a set are themselves, where theirs tears the set apart; a pattern that can
+//! never be compiled is refused at once and not when the first path is compared.
+
+use super::set::{self, Set};
 
 /// A pattern ready to match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,25 +40,62 @@ enum Token {
     Dirs,
     /// `**` at the end.
     Rest,
-    Set {
-        negated: bool,
-        ranges: Vec<(char, char)>,
-    },
+    Set(Set),
+    Assert(Assertion),
+}
+
+/// What takes no character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Assertion {
+    Start,
+    End,
+    WordBorder,
+    NoWordBorder,
+}
+
+/// The characters around a place in a path.
+#[derive(Clone, Copy)]
+struct Place {
+    before: Option<char>,
+    after: Option<char>,
+}
+
+impl Assertion {
+    fn holds(self, at: Place) -> bool {
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+        match self {
+            Self::Start => at.before.is_none(),
+            Self::End => at.after.is_none(),
+            Self::WordBorder => word(at.before) != word(at.after),
+            Self::NoWordBorder => word(at.before) == word(at.after),
+        }
+    }
 }
 
 impl Pattern {
-    /// Compiles a cleaned pattern; nothing if a set has no end or nothing follows a backslash.
+    /// Compiles a cleaned pattern; nothing if it is malformed: a set without an end, a backslash
+    /// with nothing or an unknown letter behind it.
     pub(super) fn compile(text: &str) -> Option<Self> {
+        let plain = |text: &str| !text.contains(['*', '?', '\\', '[', ']']);
+        if plain(text) {
+            return Some(Self {
+                matcher: Matcher::Exact(text.to_owned()),
+                prefix: text.to_owned(),
+            });
+        }
+        if let Some(suffix) = text.strip_prefix("**").filter(|rest| plain(rest)) {
+            return Some(Self {
+                matcher: Matcher::Suffix(suffix.to_owned()),
+                prefix: String::new(),
+            });
+        }
+        if let Some(prefix) = text.strip_suffix("**").filter(|before| plain(before)) {
+            return Some(Self {
+                matcher: Matcher::Prefix(prefix.to_owned()),
+                prefix: prefix.to_owned(),
+            });
+        }
         let tokens = tokens(text)?;
-        let literal = |tokens: &[Token]| {
-            tokens
-                .iter()
-                .map(|token| match token {
-                    Token::Char(c) => Some(*c),
-                    _ => None,
-                })
-                .collect::<Option<String>>()
-        };
         let prefix = tokens
             .iter()
             .map_while(|token| match token {
@@ -61,26 +103,7 @@ impl Pattern {
                 _ => None,
             })
             .collect();
-        // A backslash switches to the state machine, which gives the same answers as text.
-        let matcher = match tokens.as_slice() {
-            [Token::Rest] => Matcher::Prefix(String::new()),
-            [before @ .., Token::Rest] => match literal(before) {
-                Some(prefix) => Matcher::Prefix(prefix),
-                None => Matcher::Tokens(tokens),
-            },
-            [Token::Dirs, after @ ..] => match literal(after) {
-                // `**/x` and `**x` differ in what may stand before.
-                Some(rest) => Matcher::Suffix(format!(
-                    "{}{rest}",
-                    if text.starts_with("**/") { "/" } else { "" }
-                )),
-                None => Matcher::Tokens(tokens),
-            },
-            all => match literal(all) {
-                Some(exact) => Matcher::Exact(exact),
-                None => Matcher::Tokens(tokens),
-            },
-        };
+        let matcher = Matcher::Tokens(tokens);
         Some(Self { matcher, prefix })
     }
 
@@ -119,37 +142,26 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
             }
             '*' => Token::Star,
             '?' => Token::Any,
-            '\\' => Token::Char(chars.next()?),
-            '[' => set(&mut chars)?,
+            '^' => Token::Assert(Assertion::Start),
+            '\\' => escaped(chars.next()?)?,
+            '[' => Token::Set(Set::parse(&mut chars)?),
             other => Token::Char(other),
         });
     }
     Some(tokens)
 }
 
-fn set(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Token> {
-    let negated = chars.next_if_eq(&'^').is_some();
-    let mut ranges = Vec::new();
-    loop {
-        if !ranges.is_empty() && chars.next_if_eq(&']').is_some() {
-            return Some(Token::Set { negated, ranges });
-        }
-        let low = member(chars)?;
-        let high = if chars.next_if_eq(&'-').is_some() {
-            member(chars)?
-        } else {
-            low
-        };
-        ranges.push((low, high));
-    }
-}
-
-fn member(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<char> {
-    match chars.next()? {
-        '-' | ']' => None,
-        '\\' => chars.next(),
-        other => Some(other),
-    }
+fn escaped(character: char) -> Option<Token> {
+    Some(match character {
+        'b' => Token::Assert(Assertion::WordBorder),
+        'B' => Token::Assert(Assertion::NoWordBorder),
+        'A' => Token::Assert(Assertion::Start),
+        'z' => Token::Assert(Assertion::End),
+        letter => match Set::of_letter(letter) {
+            Some(set) => Token::Set(set),
+            None => Token::Char(set::escaped_char(letter)?),
+        },
+    })
 }
 
 /// Runs the tokens over the path. State `2 * i` is before token `i`, `2 * i + 1` inside it.
@@ -157,8 +169,13 @@ fn run(tokens: &[Token], path: &str) -> bool {
     let mut states = vec![false; 2 * tokens.len() + 1];
     let mut next = states.clone();
     states[0] = true;
-    skip_empty(tokens, &mut states);
-    for character in path.chars() {
+    let mut at = Place {
+        before: None,
+        after: path.chars().next(),
+    };
+    skip_empty(tokens, &mut states, at);
+    let mut chars = path.chars().peekable();
+    while let Some(character) = chars.next() {
         next.fill(false);
         for (index, token) in tokens.iter().enumerate() {
             let (before, inside) = (states[2 * index], states[2 * index + 1]);
@@ -169,31 +186,34 @@ fn run(tokens: &[Token], path: &str) -> bool {
                 Token::Char(wanted) => next[2 * index + 2] |= *wanted == character,
                 Token::Any => next[2 * index + 2] |= character != '/',
                 Token::Star => next[2 * index] |= character != '/',
-                Token::Rest => next[2 * index] = true,
+                Token::Rest => next[2 * index] |= character != '\n',
                 Token::Dirs => {
-                    next[2 * index + 1] = true;
+                    next[2 * index + 1] |= character != '\n';
                     next[2 * index + 2] |= character == '/';
                 }
-                Token::Set { negated, ranges } => {
-                    let member = ranges
-                        .iter()
-                        .any(|(low, high)| (*low..=*high).contains(&character));
-                    next[2 * index + 2] |= member != *negated;
-                }
+                Token::Set(set) => next[2 * index + 2] |= set.contains(character),
+                Token::Assert(_) => {}
             }
         }
-        skip_empty(tokens, &mut next);
+        at = Place {
+            before: Some(character),
+            after: chars.peek().copied(),
+        };
+        skip_empty(tokens, &mut next, at);
         std::mem::swap(&mut states, &mut next);
     }
     states[2 * tokens.len()]
 }
 
-/// Steps over tokens that may match nothing.
-fn skip_empty(tokens: &[Token], states: &mut [bool]) {
+/// Steps over tokens that may match nothing at this place.
+fn skip_empty(tokens: &[Token], states: &mut [bool], at: Place) {
     for (index, token) in tokens.iter().enumerate() {
-        if states[2 * index] && matches!(token, Token::Star | Token::Rest | Token::Dirs) {
-            states[2 * index + 2] = true;
-        }
+        let skip = match token {
+            Token::Star | Token::Rest | Token::Dirs => true,
+            Token::Assert(assertion) => assertion.holds(at),
+            _ => false,
+        };
+        states[2 * index + 2] |= states[2 * index] && skip;
     }
 }
 
@@ -237,15 +257,62 @@ mod tests {
             ("a\\*b", "axb", false),
             ("a.b", "axb", false),
             ("$(x)|{y}+", "$(x)|{y}+", true),
+            ("$(x)|{y}+*", "$(x)|{y}+z", true),
+            // A backslash or a bracket makes it a regular expression, where `**` needs a slash.
+            ("**x", "ax", true),
+            ("**x]", "ax]", false),
+            ("**\\.x", "a.x", false),
+            ("**/\\.x", "a/.x", true),
+            ("x]", "x]", true),
+            ("^a", "^a", true),
+            ("^a", "a", false),
+            ("^a*", "ab", true),
+            ("a^*", "a^", false),
+            ("a\\^*", "a^b", true),
+            ("a[!b]", "a!", true),
+            ("a[!b]", "ac", false),
+            ("[*?]", "*", true),
+            ("[*?]", "a", false),
+            ("[a\\]]", "]", true),
+            ("[\\-a]", "-", true),
+            ("[é-ü]", "ö", true),
+            ("v\\d", "v1", true),
+            ("v\\d", "vd", false),
+            ("v\\D", "vd", true),
+            ("[\\d_]", "7", true),
+            ("[^\\d]", "7", false),
+            ("[[:alpha:]]*", "x1", true),
+            ("[[:^alpha:]]", "x", false),
+            ("[[:foo]", ":", true),
+            ("\\bfoo\\b*", "foo.c", true),
+            ("\\bfoo\\b*", "foot", false),
+            ("a\\z", "a", true),
+            ("?", "\n", true),
+            ("**/?**", "a\n/b", false),
         ] {
-            let compiled = Pattern::compile(pattern).unwrap();
+            let compiled = Pattern::compile(pattern).expect(pattern);
             assert_eq!(compiled.matches(path), expected, "{pattern} on {path}");
         }
     }
 
     #[test]
     fn malformed_patterns() {
-        for pattern in ["[", "[]a]", "[a", "a\\", "[a-]", "[-a]", "[^]"] {
+        for pattern in [
+            "[",
+            "[]a]",
+            "[a",
+            "a\\",
+            "*\\",
+            "[a-]",
+            "[-a]",
+            "[^]",
+            "[b-a]",
+            "\\q",
+            "\\é",
+            "\\1",
+            "[[:foo:]]",
+            "[a-\\d]",
+        ] {
             assert_eq!(Pattern::compile(pattern), None, "{pattern}");
         }
     }

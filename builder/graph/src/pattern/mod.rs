@@ -13,6 +13,7 @@
 //! `Docs:` Docker build context. `Observed:` moby/patternmatcher 0.6.1 and its `ignorefile`.
 
 mod glob;
+mod set;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +32,7 @@ pub struct Patterns {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
-    /// Cleaned, without `!`.
+    /// As it is handed on: cleaned, with `!`.
     text: String,
     negated: bool,
     pattern: Pattern,
@@ -114,7 +115,8 @@ impl Patterns {
                 Some(rest) if !rest.is_empty() => rest,
                 _ => &cleaned,
             };
-            patterns.push(relative, negated, index + 1)?;
+            let sign = if negated { "!" } else { "" };
+            patterns.push(format!("{sign}{relative}"), index + 1)?;
         }
         Ok(patterns)
     }
@@ -129,33 +131,33 @@ impl Patterns {
     ) -> Result<Self, ParsePatternError> {
         let mut patterns = Self::default();
         for (index, text) in list.into_iter().enumerate() {
-            let text = text.trim();
-            if text.is_empty() {
-                continue;
-            }
-            let cleaned = path::clean(text);
-            let (negated, pattern) = match cleaned.strip_prefix('!') {
-                Some(pattern) => (true, pattern),
-                None => (false, cleaned.as_str()),
-            };
-            patterns.push(pattern, negated, index + 1)?;
+            patterns.push(text.trim().to_owned(), index + 1)?;
         }
         Ok(patterns)
     }
 
-    fn push(&mut self, text: &str, negated: bool, line: usize) -> Result<(), ParsePatternError> {
-        if negated && text.is_empty() {
-            return Err(ParsePatternError::LoneNegation { line });
+    /// Adds a pattern. `Observed:` what was already trimmed and cleaned is so once more, which
+    /// shows if a blank stands beside a slash: `/ a` and `a /` are `a`.
+    fn push(&mut self, text: String, line: usize) -> Result<(), ParsePatternError> {
+        let trimmed = text.trim();
+        if trimmed.is_empty() {
+            return Ok(());
         }
+        let cleaned = path::clean(trimmed);
+        let (negated, pattern) = match cleaned.strip_prefix('!') {
+            Some("") => return Err(ParsePatternError::LoneNegation { line }),
+            Some(pattern) => (true, pattern),
+            None => (false, cleaned.as_str()),
+        };
         if self.rules.len() == PATTERNS_MAX {
             return Err(ParsePatternError::TooMany);
         }
-        let pattern = Pattern::compile(text).ok_or_else(|| ParsePatternError::Malformed {
+        let pattern = Pattern::compile(pattern).ok_or_else(|| ParsePatternError::Malformed {
             line,
-            pattern: text.to_owned(),
+            pattern: pattern.to_owned(),
         })?;
         self.rules.push(Rule {
-            text: text.to_owned(),
+            text,
             negated,
             pattern,
             line,
@@ -170,11 +172,7 @@ impl Patterns {
 
     /// Returns the cleaned patterns in their order, `!` included.
     pub fn to_list(&self) -> Vec<String> {
-        let sign = |rule: &Rule| if rule.negated { "!" } else { "" };
-        self.rules
-            .iter()
-            .map(|rule| format!("{}{}", sign(rule), rule.text))
-            .collect()
+        self.rules.iter().map(|rule| rule.text.clone()).collect()
     }
 
     /// Returns what the patterns say about one path, relative to the root of the context, without a

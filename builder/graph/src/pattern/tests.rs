@@ -41,7 +41,7 @@ fn walk(patterns: &Patterns) -> Vec<&'static str> {
 }
 
 #[test]
-fn rules() {
+fn ignore_row_match_and_walk() {
     for (rule, text, left) in [
         ("nothing matches", "nothing\n", TREE.to_vec()),
         (
@@ -168,7 +168,7 @@ fn the_deciding_line_is_named() {
 }
 
 #[test]
-fn an_excluded_directory_is_not_entered_without_need() {
+fn ignore_row_an_excluded_directory_is_not_entered_without_need() {
     let patterns = Patterns::parse("node_modules\n!src/x\n").unwrap();
     assert!(!patterns.enter(&patterns.root(), "node_modules").descend);
     let patterns = Patterns::parse("!src/x\nsrc\n").unwrap();
@@ -176,11 +176,14 @@ fn an_excluded_directory_is_not_entered_without_need() {
 }
 
 #[test]
-fn malformed_lines_are_named() {
-    assert_eq!(
-        Patterns::parse("a\n!\n"),
-        Err(ParsePatternError::LoneNegation { line: 2 })
-    );
+fn ignore_row_lines_that_cannot_be_used() {
+    for lone in ["a\n!\n", "a\n ! \n", "a\n!/\n"] {
+        assert_eq!(
+            Patterns::parse(lone),
+            Err(ParsePatternError::LoneNegation { line: 2 }),
+            "{lone:?}"
+        );
+    }
     let error = Patterns::parse("[a\n").unwrap_err();
     assert_eq!(error.to_string(), "line 1: `[a` is not a valid pattern");
 }
@@ -188,5 +191,18 @@ fn malformed_lines_are_named() {
 #[test]
 fn lists_keep_their_order_and_signs() {
     let patterns = Patterns::from_list(["./a/", "!b", ""]).unwrap();
-    assert_eq!(patterns.to_list(), ["a", "!b"]);
+    assert_eq!(patterns.to_list(), ["./a/", "!b"]);
+    // Observed: what BuildKit hands on of a file is cleaned.
+    let patterns = Patterns::parse("/./a//b/\n! /c\n#x\n / d\n..\n").unwrap();
+    assert_eq!(patterns.to_list(), ["a/b", "!c", " d", ".."]);
+    assert!(patterns.matches("d").excluded);
+}
+
+#[test]
+fn ignore_row_a_walk_forgets_negations_that_came_too_early() {
+    // Observed: moby/patternmatcher 0.6.1 does not note that `!docs` matches the directory, because
+    // nothing excludes the directory, so the file in it stays excluded in a walk.
+    let patterns = Patterns::parse("**/*.md\n!docs\n").unwrap();
+    assert!(patterns.look("docs/x.md").decision.excluded);
+    assert!(!patterns.matches("docs/x.md").excluded);
 }
