@@ -44,8 +44,8 @@ pub fn parse(source: &SourceText) -> Result<Dockerfile, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let lines = lines::split(source, &mut problems);
     let mut instructions = Vec::with_capacity(lines.logical.len());
-    for line in &lines.logical {
-        instructions.extend(instruction::parse(line, lines.escape, &mut problems));
+    for line in lines.logical {
+        instructions.extend(instruction::parse(&line, lines.escape, &mut problems));
     }
     let mut dockerfile = Dockerfile {
         directives: lines.directives,

@@ -50,15 +50,7 @@ impl Lowering<'_> {
         for (name, value) in self.pairs(stage, pairs, "ENV")? {
             history.extend([" ", &name, "=", &value]);
             stage.env.set(&name, &value);
-            let entry = format!("{name}={value}");
-            let env = &mut stage.image.config.env;
-            match env
-                .iter_mut()
-                .find(|known| known.split('=').next() == Some(&name))
-            {
-                Some(slot) => *slot = entry,
-                None => env.push(entry),
-            }
+            stage.set_config_env(&name, &value);
         }
         stage.commit(history, Layer::Empty);
         Ok(())

@@ -35,7 +35,7 @@ use crate::span::Word;
 use crate::stages::{Base, Origin, StageGraph, Step};
 use external::{External, Images};
 use graph::pattern::Patterns;
-use state::{Counter, StageState};
+use state::{Counter, EnvPlaces, StageState};
 
 /// Everything that lowering reads.
 #[derive(Clone, Copy)]
@@ -128,6 +128,8 @@ struct Lowering<'a> {
     /// Paths of the main context that steps use, when they are known.
     context_paths: BTreeSet<String>,
     used_paths: BTreeSet<String>,
+    /// The main context once it was asked for: its list of paths is long to write down again.
+    context: Option<Edge>,
     externals: BTreeMap<usize, Option<Edge>>,
     trees: Vec<Option<Edge>>,
     problems: Vec<Diagnostic>,
@@ -142,6 +144,7 @@ impl<'a> Lowering<'a> {
             scope: sources.scope,
             context_paths,
             used_paths: BTreeSet::new(),
+            context: None,
             externals: BTreeMap::new(),
             trees: vec![None; sources.stages.stages.len()],
             problems: Vec::new(),
@@ -371,6 +374,9 @@ impl<'a> Lowering<'a> {
 
     /// Returns the main context: a directory of the caller, without what the ignore file leaves out.
     fn context(&mut self) -> Edge {
+        if let Some(edge) = self.context {
+            return edge;
+        }
         let json = |list: &[String]| serde_json::to_string(list).expect("text is JSON");
         let mut attrs = BTreeMap::from([("local.sharedkeyhint".to_owned(), "context".to_owned())]);
         if !self.sources.ignore.is_empty() {
@@ -395,7 +401,9 @@ impl<'a> Lowering<'a> {
             name: "[internal] load build context".to_owned(),
             ..VertexMeta::default()
         };
-        Edge::first(self.graph.add(op, Vec::new(), None, meta))
+        let edge = Edge::first(self.graph.add(op, Vec::new(), None, meta));
+        self.context = Some(edge);
+        edge
     }
 
     fn expand(&self, stage: &StageState, word: &Word) -> Result<String, Diagnostic> {
@@ -451,6 +459,7 @@ fn fresh(tree: Option<Edge>, image: ImageConfig, platform: &Platform) -> StageSt
         tree,
         image,
         env: Environment::default(),
+        config_env: EnvPlaces::default(),
         platform: platform.clone(),
         build_args: Vec::new(),
         counter: Counter::default(),

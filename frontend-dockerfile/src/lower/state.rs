@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A stage while it is lowered: its tree, its config, its variables.
 
+use std::collections::BTreeMap;
+
 use graph::Edge;
 use oci::{History, ImageConfig, Platform};
 
@@ -28,6 +30,8 @@ pub(super) struct StageState {
     pub(super) image: ImageConfig,
     /// Build environment: ENV and ARG, last writer wins.
     pub(super) env: Environment,
+    /// Where the names are in the config's list.
+    pub(super) config_env: EnvPlaces,
     pub(super) platform: Platform,
     /// ARGs declared so far, in order, for the history.
     pub(super) build_args: Vec<(String, Option<String>)>,
@@ -36,6 +40,26 @@ pub(super) struct StageState {
     /// Whether CMD was set in this stage.
     pub(super) cmd_set: bool,
     pub(super) ignore_cache: bool,
+}
+
+/// Where names stand in a list of `NAME=value` that only grows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EnvPlaces {
+    /// How much of the list was looked at.
+    seen: usize,
+    places: BTreeMap<String, usize>,
+}
+
+impl EnvPlaces {
+    /// Returns the place of the first entry with this name.
+    fn find(&mut self, entries: &[String], name: &str) -> Option<usize> {
+        for entry in &entries[self.seen.min(entries.len())..] {
+            let known = entry.split('=').next().unwrap_or_default().to_owned();
+            self.places.entry(known).or_insert(self.seen);
+            self.seen += 1;
+        }
+        self.places.get(name).copied()
+    }
 }
 
 /// Numbers the steps of a stage.
@@ -144,6 +168,16 @@ impl StageState {
         }
     }
 
+    /// Sets a variable of the image config; one that exists keeps its place.
+    pub(super) fn set_config_env(&mut self, name: &str, value: &str) {
+        let entry = format!("{name}={value}");
+        let entries = &mut self.image.config.env;
+        match self.config_env.find(entries, name) {
+            Some(place) => entries[place] = entry,
+            None => entries.push(entry),
+        }
+    }
+
     /// Adds a history entry.
     pub(super) fn commit(&mut self, text: impl Into<String>, layer: Layer) {
         self.image.history.push(History {
@@ -170,17 +204,19 @@ impl StageState {
 
     /// Returns the history text of a RUN: `|N A=b … words`, with the ARGs that were in force.
     pub(super) fn run_history(&self, words: &[String]) -> String {
-        let mut args: Vec<(&str, String)> = Vec::new();
+        let mut args: Vec<String> = Vec::new();
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for (name, value) in &self.build_args {
             let value = self.env.get(name).or(value.as_deref()).unwrap_or_default();
             let entry = format!("{name}={value}");
-            match args.iter_mut().find(|(known, _)| known == name) {
-                Some((_, slot)) => *slot = entry,
-                None => args.push((name, entry)),
+            let place = *places.entry(name).or_insert(args.len());
+            match args.get_mut(place) {
+                Some(slot) => *slot = entry,
+                None => args.push(entry),
             }
         }
         let count = (!args.is_empty()).then(|| format!("|{}", args.len()));
-        let entries = args.into_iter().map(|(_, entry)| entry);
+        let entries = args.into_iter();
         let parts: Vec<String> = count
             .into_iter()
             .chain(entries)
