@@ -57,6 +57,7 @@ impl Store {
             transaction.commit().query("prune")?;
             Ok::<_, StoreError>((records, snapshots))
         })?;
+        self.prune_mirrors(request.keep_records_since)?;
         self.sweep()?;
         Ok(Pruned {
             records,

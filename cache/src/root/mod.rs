@@ -10,6 +10,7 @@
 //! ├── leases/<id>      one locked file a process: the snapshots it uses
 //! ├── claims/<key>     lock files of cache keys being worked on
 //! ├── mounts/<key>/    see `mounts`
+//! ├── git/<key>/       see `mirrors`
 //! └── trash/           what is gone but not deleted yet
 //! ```
 //!
