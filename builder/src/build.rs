@@ -60,7 +60,7 @@ impl Builder {
     ) -> Result<BuildOutcome, BuildError<F::Error>> {
         // A step that fails cancels the others, not what else the caller does under its token.
         let cancel = cancel.child_token();
-        let report = StepReport::new(sink);
+        let report = StepReport::continuing(sink, request.pins.steps());
         let result = self.build_with(frontend, request, &report, &cancel).await;
         self.clean_up().await;
         result
@@ -114,6 +114,8 @@ impl Builder {
             contexts: context::all(&request.contexts),
             images,
             secrets: request.secrets.clone(),
+            git: self.git_options(request.host_ca.as_deref()),
+            pins: request.pins.clone(),
             entitlements: request.entitlements,
             host_ca: host_ca.map_err(BuildError::HostCa)?,
             source_date_epoch: request.source_date_epoch.or(plan.source_date_epoch),

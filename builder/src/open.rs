@@ -11,6 +11,8 @@ use oci::layout::{Layout, OpenLayoutError};
 use registry::client::Client;
 use runtime::Runtime;
 
+use crate::git::GitOptions;
+
 /// What a builder works with.
 #[derive(Debug)]
 pub struct BuilderOptions {
@@ -20,6 +22,8 @@ pub struct BuilderOptions {
     pub client: Client,
     /// The way to processes; none if nothing is going to be run.
     pub runtime: Option<Runtime>,
+    /// What fetching from git may use.
+    pub git: GitOptions,
 }
 
 /// Why a state directory cannot be used.
@@ -61,6 +65,7 @@ pub struct Builder {
     pub(crate) layout: Layout,
     pub(crate) client: Client,
     pub(crate) runtime: Option<Runtime>,
+    pub(crate) git: GitOptions,
     pub(crate) parallel_max: usize,
 }
 
@@ -75,6 +80,7 @@ impl Builder {
             root,
             client,
             runtime,
+            git,
         } = options;
         let store =
             Store::open(StoreOptions::new(&root)).map_err(|source| OpenBuilderError::Store {
@@ -89,6 +95,7 @@ impl Builder {
             layout,
             client,
             runtime,
+            git,
             parallel_max: processors.max(2),
         })
     }
@@ -106,6 +113,15 @@ impl Builder {
     /// Returns the way to registries.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Returns what fetching from git may use in a build that trusts `host_ca`.
+    pub(crate) fn git_options(&self, host_ca: Option<&Path>) -> GitOptions {
+        let mut options = self.git.clone();
+        if let Some(bundle) = host_ca {
+            options.ca_bundle = Some(bundle.to_owned());
+        }
+        options
     }
 
     /// Deletes what steps left behind: only now, because file systems make new files slowly right

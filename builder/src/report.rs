@@ -2,6 +2,7 @@
 //! Progress of one build: steps are numbered, started once and finished once.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -22,7 +23,7 @@ struct State {
     steps: HashMap<VertexId, StepId>,
     started: HashMap<StepId, Instant>,
     finished: Vec<StepId>,
-    next: u32,
+    last: Arc<AtomicU32>,
 }
 
 impl StepReport {
@@ -32,6 +33,13 @@ impl StepReport {
             sink,
             state: Arc::default(),
         }
+    }
+
+    /// Returns a report whose steps get the numbers after those that `last` has counted.
+    pub(crate) fn continuing(sink: Arc<dyn Sink>, last: Arc<AtomicU32>) -> Self {
+        let report = Self::new(sink);
+        report.state().last = last;
+        report
     }
 
     /// Announces `vertices` of `graph`, inputs first.
@@ -182,7 +190,6 @@ impl StepReport {
 
 impl State {
     fn number(&mut self) -> StepId {
-        self.next += 1;
-        StepId(self.next)
+        StepId(self.last.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use oci::Reference;
 
+use crate::pins::SourcePins;
 use crate::secret::Secrets;
 
 /// One build.
@@ -21,6 +22,8 @@ pub struct BuildRequest<I> {
     pub outputs: Vec<Output>,
     /// Secrets that steps may mount.
     pub secrets: Secrets,
+    /// What sources were found to be before the build, if any were fetched for it.
+    pub pins: SourcePins,
     /// A CA bundle of the host that RUN steps trust (`--host-ca`).
     pub host_ca: Option<PathBuf>,
     /// `SOURCE_DATE_EPOCH` in seconds: the time of everything that the build makes.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use cache::{RecordError, SnapshotError};
 use oci::Reference;
 
+use crate::git::GitError;
 use crate::ops::host_ca::HostCaError;
 use crate::ops::http::HttpError;
 
@@ -106,6 +107,14 @@ pub enum StepError {
         url: String,
         /// Why.
         source: HttpError,
+    },
+    /// A git repository could not be fetched.
+    #[error("cannot fetch {url}")]
+    Git {
+        /// From where, without credentials.
+        url: String,
+        /// Why.
+        source: Box<GitError>,
     },
     /// The cache could not be read or written.
     #[error("the build cache failed")]

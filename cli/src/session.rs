@@ -2,9 +2,11 @@
 //! What commands work with: the state directory, the way to registries, and a reactor that stops
 //! when the user says so.
 
+use std::ffi::OsStr;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
+use builder::GitOptions;
 use oci::layout::Layout;
 use registry::client::{Client, ClientConfig, CredentialStore};
 use tokio::signal::unix::{SignalKind, signal};
@@ -79,6 +81,20 @@ impl Session {
             fallbacks: podman.into_iter().flatten().collect(),
             ..CredentialStore::default()
         }
+    }
+
+    /// Returns what fetching from git may use of this machine.
+    pub(crate) fn git(&self) -> Result<GitOptions, Failure> {
+        let home = self.environment.text("HOME").map(PathBuf::from);
+        let known_hosts = home.map(|home| home.join(".ssh/known_hosts"));
+        let bundle = self.settings.host_ca(None, &self.environment)?;
+        Ok(GitOptions {
+            path: self.environment.raw("PATH").map(OsStr::to_owned),
+            proxies: self.environment.proxies(),
+            ca_bundle: bundle.or_else(|| settings::bundle(&self.environment)),
+            ssh_auth_sock: None,
+            known_hosts: known_hosts.into_iter().collect(),
+        })
     }
 
     /// Returns the way to registries.

@@ -51,7 +51,9 @@ impl StepLog {
         if let Some(directory) = self.path.parent() {
             std::fs::create_dir_all(directory)?;
         }
-        let file = BufWriter::new(File::create(&self.path)?);
+        // A source has two parts: finding out what it is, and fetching it.
+        let file = File::options().append(true).create(true).open(&self.path)?;
+        let file = BufWriter::new(file);
         self.file.insert(file).write_all(bytes)
     }
 

@@ -8,6 +8,7 @@ mod checksum;
 pub(crate) mod context;
 pub(crate) mod file;
 mod filter;
+pub(crate) mod git;
 pub(crate) mod host_ca;
 pub(crate) mod http;
 pub(crate) mod image;
@@ -24,6 +25,8 @@ use graph::{Graph, Op, SourceOp, VertexId};
 use oci::layout::Layout;
 use tokio_util::sync::CancellationToken;
 
+use crate::git::GitOptions;
+use crate::pins::SourcePins;
 use crate::report::StepReport;
 use crate::request::Entitlements;
 use crate::result::{self, LayerNote, Origin};
@@ -52,6 +55,8 @@ pub(crate) struct Ops {
     pub(crate) contexts: BTreeMap<String, context::Context>,
     pub(crate) images: image::ImageSources,
     pub(crate) secrets: Secrets,
+    pub(crate) git: GitOptions,
+    pub(crate) pins: SourcePins,
     pub(crate) entitlements: Entitlements,
     pub(crate) host_ca: Option<host_ca::HostCa>,
     pub(crate) source_date_epoch: Option<i64>,
@@ -86,7 +91,7 @@ impl Ops {
         joined.expect("blocking work does not panic")
     }
 
-    /// Makes the result of a vertex that is no source, without regard to the cache.
+    /// Makes the result of a vertex that is no image or download, without regard to the cache.
     async fn make(self: &Arc<Self>, id: VertexId, inputs: Vec<Output>) -> Result<Made, StepError> {
         let _slot = self
             .slots
@@ -103,6 +108,7 @@ impl Ops {
             Op::Diff { .. } => Err(StepError::Unsupported(
                 "an operation that compares two trees",
             )),
+            Op::Source(source) if scheme(source) == "git" => git::make(self, id, source).await,
             Op::Source(source) => Err(StepError::BadSource(source.identifier.clone())),
         }
     }
@@ -135,8 +141,15 @@ impl Executor for Arc<Ops> {
         };
         match scheme(source) {
             "docker-image" | "oci-layout" => image::identify(self, id, source),
-            "http" | "https" => http::identify(self, id).await,
-            "git" => Err(StepError::Unsupported("a git repository as source")),
+            "http" | "https" => {
+                if let Some(key) = self.pins.download(source) {
+                    return Ok(key);
+                }
+                let key = http::identify(self, id).await?;
+                self.pins.pin_download(source, key);
+                Ok(key)
+            }
+            "git" => git::identify(self, id, source).await,
             _ => Err(StepError::BadSource(source.identifier.clone())),
         }
     }
@@ -173,11 +186,10 @@ impl Executor for Arc<Ops> {
         inputs: Vec<Output>,
         keys: RecordKeys,
     ) -> Result<Ran<Output>, StepError> {
-        if let Some(source) = self.source(id) {
-            return match scheme(source) {
-                "docker-image" | "oci-layout" => image::fetch(self, id).await,
-                _ => http::fetched(self, keys.key),
-            };
+        match self.source(id).map(scheme) {
+            Some("docker-image" | "oci-layout") => return image::fetch(self, id).await,
+            Some("http" | "https") => return http::fetched(self, keys.key),
+            _ => {}
         }
         let guard = match self.claim(keys).await? {
             Claim::Found(record) => {

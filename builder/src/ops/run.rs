@@ -237,7 +237,7 @@ fn proxy_variables(run: &RunOp) -> Vec<(String, String)> {
 }
 
 /// What becomes of the output of a step: redacted, then logged and reported.
-struct Outlet {
+pub(super) struct Outlet {
     ops: Arc<Ops>,
     id: VertexId,
     redactor: Redactor,
@@ -245,7 +245,7 @@ struct Outlet {
 }
 
 impl Outlet {
-    fn new(ops: &Arc<Ops>, id: VertexId) -> Self {
+    pub(super) fn new(ops: &Arc<Ops>, id: VertexId) -> Self {
         let number = ops.report.step(id).map_or(0, |step| step.0);
         Self {
             ops: Arc::clone(ops),
@@ -255,7 +255,7 @@ impl Outlet {
         }
     }
 
-    fn take(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn take(&mut self, stream: Stream, bytes: &[u8]) {
         let shown = self.redactor.push(stream, bytes);
         self.show(stream, &shown);
     }
@@ -267,7 +267,7 @@ impl Outlet {
         }
     }
 
-    fn finish(&mut self) -> Result<(), StepError> {
+    pub(super) fn finish(&mut self) -> Result<(), StepError> {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let rest = self.redactor.finish(stream);
             self.show(stream, &rest);

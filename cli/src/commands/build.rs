@@ -95,5 +95,6 @@ pub(super) fn open(session: &Session, runtime: Option<Runtime>) -> Result<Builde
         root: session.root().to_owned(),
         client: session.client()?,
         runtime,
+        git: session.git()?,
     })?)
 }

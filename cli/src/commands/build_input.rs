@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 
-use builder::{BuildRequest, Entitlements, LocalContext, Secrets};
+use builder::{BuildRequest, Entitlements, LocalContext, Secrets, SourcePins};
 use frontend_dockerfile::{BuildInput, BuildOptions, NoCache, SourceText};
 use graph::{ExtraHost, NetworkMode, ResolveMode, Ulimit};
 use oci::Platform;
@@ -48,6 +48,7 @@ pub(super) fn prepare(
         tags: tags(args),
         outputs: outputs(args)?,
         secrets: secrets(&args.steps.secret, environment)?,
+        pins: SourcePins::default(),
         host_ca: session
             .settings
             .host_ca(args.steps.host_ca.as_ref(), environment)?,
