@@ -36,6 +36,7 @@ pub use ast::AstText;
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Level, Report};
 pub use error::{DockerfileError, InvalidDockerfile};
 pub use frontend::DockerfileFrontend;
+pub use git_url::{GitTimes, GitUrl, GitUrlError};
 pub use lines::{
     Comment, Directive, Directives, FILE_BYTES_MAX, Heredoc, LINE_BYTES_MAX, detect_syntax,
 };

@@ -178,7 +178,7 @@ impl Lowering<'_> {
         match GitUrl::parse(text) {
             Some(_) if !copy.is_add => return refused("a git repository"),
             Some(Ok(url)) => return self.git(copy, url, word, title),
-            Some(Err(message)) => return Err(Diagnostic::error(word.span, message)),
+            Some(Err(error)) => return Err(Diagnostic::error(word.span, error.to_string())),
             None => {}
         }
         if is_http(text) {
@@ -219,11 +219,13 @@ impl Lowering<'_> {
             (Some(flag), None) => url.checksum = Some(flag.clone()),
             _ => {}
         }
-        let (identifier, attrs) = url.source();
-        Ok((
-            Some(self.remote(identifier, attrs, title)),
-            copy.common.clone(),
-        ))
+        let source = url.source();
+        let action = CopyAction {
+            src: "/".to_owned(),
+            ..copy.common.clone()
+        };
+        let tree = self.remote(source.identifier, source.attrs, title);
+        Ok((Some(tree), action))
     }
 
     fn http(

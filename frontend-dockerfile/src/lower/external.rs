@@ -61,9 +61,9 @@ pub(crate) fn classify(
         NamedContext::Image(text) => text.parse().map(External::Image).map_err(invalid),
         NamedContext::Local => Ok(External::Local(key.to_owned())),
         NamedContext::OciLayout(path) => Ok(External::OciLayout(path.clone())),
-        NamedContext::Git(address) => match GitUrl::parse(address) {
+        NamedContext::Git(address) => match GitUrl::parse_context(address) {
             Some(Ok(url)) => Ok(External::Git(Box::new(url))),
-            Some(Err(message)) => Err(Diagnostic::error(name.span, message)),
+            Some(Err(error)) => Err(Diagnostic::error(name.span, error.to_string())),
             None => Err(Diagnostic::error(
                 name.span,
                 format!("`{address}` is not a git address"),
@@ -93,7 +93,10 @@ pub(super) fn add_source(graph: &mut Graph, external: &External, title: &str) ->
             format!("local://{name}"),
             BTreeMap::from([("local.sharedkeyhint".to_owned(), format!("context:{name}"))]),
         ),
-        External::Git(url) => url.source(),
+        External::Git(url) => {
+            let source = url.source();
+            (source.identifier, source.attrs)
+        }
         External::OciLayout(path) => (format!("oci-layout://{path}"), BTreeMap::new()),
     };
     let meta = VertexMeta {
