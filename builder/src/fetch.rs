@@ -94,9 +94,10 @@ impl Builder {
             return Err(StepError::BadSource(request.source.identifier));
         };
         let is_git = request.source.identifier.starts_with("git://");
-        let commit = match is_git {
-            true => Some(git::commit(&ops, id, &request.source).await?),
-            false => None,
+        let commit = if is_git {
+            Some(git::commit(&ops, id, &request.source).await?)
+        } else {
+            None
         };
         Ok(FetchedSource {
             snapshot: *snapshot,

@@ -4,11 +4,11 @@
 //! Nothing is inherited but what is listed here. Configuration goes through the environment, so
 //! that credentials are in no argument and no file.
 //!
-//! Docs: git(1) §Environment Variables, git-config(1) §Environment; ssh_config(5).
+//! Docs: git(1) §Environment Variables, git-config(1) §Environment; `ssh_config(5)`.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
 use super::source::GitSource;
+use super::ssh::KnownHosts;
 use super::{GitError, GitOptions};
 use crate::ops::run::DEFAULT_PATH;
 use crate::secret::Secrets;
@@ -42,6 +43,7 @@ pub(crate) struct Git<'a> {
     options: &'a GitOptions,
     authorization: Option<String>,
     ssh: String,
+    _hosts: KnownHosts,
     cancel: &'a CancellationToken,
     log: &'a Log<'a>,
 }
@@ -80,8 +82,8 @@ impl<'a> Place<'a> {
 pub(crate) struct Surroundings<'a> {
     pub(crate) options: &'a GitOptions,
     pub(crate) secrets: &'a Secrets,
-    /// The file that takes up the keys of ssh hosts that are seen for the first time.
-    pub(crate) known_hosts: PathBuf,
+    /// The directory of everything that is kept for git.
+    pub(crate) state: &'a Path,
     pub(crate) cancel: &'a CancellationToken,
     pub(crate) log: &'a Log<'a>,
 }
@@ -100,11 +102,13 @@ impl<'a> Git<'a> {
         if source.remote.is_ssh() && options.ssh_auth_sock.is_none() {
             return Err(GitError::NoAgent);
         }
+        let hosts = KnownHosts::new(source, surroundings).map_err(GitError::Run)?;
         Ok(Self {
             source,
             options,
             authorization: source.authorization(surroundings.secrets)?,
-            ssh: ssh_command(&surroundings.known_hosts, &options.known_hosts),
+            ssh: hosts.command(),
+            _hosts: hosts,
             cancel: surroundings.cancel,
             log: surroundings.log,
         })
@@ -328,31 +332,6 @@ const CONFIG: [(&str, &str); 12] = [
     ("advice.detachedHead", "false"),
     ("init.defaultBranch", "main"),
 ];
-
-/// Returns the ssh command: no configuration, no keys but those of the agent, and hosts are
-/// remembered when they are seen first.
-fn ssh_command(own: &Path, trusted: &[PathBuf]) -> String {
-    let plain = |path: &&Path| {
-        path.to_str()
-            .is_some_and(|path| !path.contains(|c: char| c.is_control() || "\"'\\%$".contains(c)))
-    };
-    let trusted = trusted.iter().map(PathBuf::as_path);
-    let files: Vec<String> = std::iter::once(own)
-        .chain(trusted)
-        .filter(plain)
-        .map(|path| format!("\"{}\"", path.display()))
-        .collect();
-    let files = if files.is_empty() {
-        "none".to_owned()
-    } else {
-        files.join(" ")
-    };
-    format!(
-        "ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=20 \
-         -o IdentityFile=none -o GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts \
-         -o StrictHostKeyChecking=accept-new -o 'UserKnownHostsFile={files}'"
-    )
-}
 
 /// A running git with all its helpers. Dropped, they are killed.
 struct Group {

@@ -14,13 +14,13 @@ pub enum GitError {
     #[error("cannot run git")]
     Run(#[source] std::io::Error),
     /// The server knows no such repository, or does not say so to strangers.
-    #[error("there is no such repository, or it is private{}", secret_hint(.secret))]
+    #[error("there is no such repository, or it is private{}", secret_hint(.secret.as_ref()))]
     NotFound {
         /// The secret that would be used for its host, if one could be.
         secret: Option<String>,
     },
     /// The server wants to know who is asking.
-    #[error("the server wants credentials, or refuses those it got{}", secret_hint(.secret))]
+    #[error("the server wants credentials, or refuses those it got{}", secret_hint(.secret.as_ref()))]
     Denied {
         /// The secret that would be used for its host, if one could be.
         secret: Option<String>,
@@ -55,7 +55,7 @@ pub enum GitError {
     #[error("fetch-by-commit needs a checksum or a reference with all digits of a commit id")]
     CommitNeeded,
     /// The commit is not the one that was asked for.
-    #[error("the checksum does not match: expected commit {expected}, got {actual}{}", also_hint(.peeled))]
+    #[error("the checksum does not match: expected commit {expected}, got {actual}{}", also_hint(.peeled.as_ref()))]
     Checksum {
         /// What the instruction says.
         expected: String,
@@ -104,8 +104,8 @@ pub enum GitError {
     Write(#[source] cache::FileError),
 }
 
-fn secret_hint(secret: &Option<String>) -> String {
-    secret.as_ref().map_or_else(String::new, |secret| {
+fn secret_hint(secret: Option<&String>) -> String {
+    secret.map_or_else(String::new, |secret| {
         format!(
             ": give a token with `--secret id={secret},env=NAME` (or GIT_AUTH_TOKEN for all hosts)"
         )
@@ -119,8 +119,8 @@ fn similar_hint(similar: &[String]) -> String {
     }
 }
 
-fn also_hint(peeled: &Option<String>) -> String {
-    peeled.as_ref().map_or_else(String::new, |peeled| {
+fn also_hint(peeled: Option<&String>) -> String {
+    peeled.map_or_else(String::new, |peeled| {
         format!(" (an annotated tag of commit {peeled})")
     })
 }

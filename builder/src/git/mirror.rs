@@ -38,17 +38,15 @@ pub(crate) async fn fetch(
     if mirror.is_fresh() {
         init(git, dir, &resolved.object).await?;
     }
-    let id = match find(git, dir, &resolved.object).await? {
-        Some(id) => id,
-        None => {
-            bring(git, dir, &resolved.object).await?;
-            let found = find(git, dir, &resolved.object).await?;
-            found.ok_or_else(|| GitError::NoReference {
-                reference: resolved.object.clone(),
-                similar: Vec::new(),
-            })?
-        }
-    };
+    let mut found = find(git, dir, &resolved.object).await?;
+    if found.is_none() {
+        bring(git, dir, &resolved.object).await?;
+        found = find(git, dir, &resolved.object).await?;
+    }
+    let id = found.ok_or_else(|| GitError::NoReference {
+        reference: resolved.object.clone(),
+        similar: Vec::new(),
+    })?;
     let peeled = (id != resolved.object).then(|| id.clone());
     let found = Resolved {
         peeled,

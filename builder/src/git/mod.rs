@@ -23,6 +23,7 @@ pub(crate) mod mirror;
 mod options;
 pub(crate) mod resolve;
 pub(crate) mod source;
+mod ssh;
 
 pub use error::GitError;
 pub use options::GitOptions;

@@ -205,7 +205,7 @@ impl<'a> References<'a> {
                 let lower = name.to_lowercase();
                 let distance = distance(&asked, &lower);
                 let is_part = lower.contains(&asked) || asked.contains(&lower);
-                (is_part || distance <= asked.len().max(3) / 3).then_some((distance, name))
+                (is_part || distance <= (asked.len() / 2).clamp(1, 3)).then_some((distance, name))
             })
             .collect();
         near.sort_unstable();

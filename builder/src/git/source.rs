@@ -17,6 +17,10 @@ const REFUSED: [&str; 2] = ["git.bundle", "git.checkoutbundle"];
 
 /// One git source.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each switch of the operation"
+)]
 pub(crate) struct GitSource {
     pub(crate) remote: Remote,
     /// Branch, tag or commit; empty is the default branch.
@@ -148,6 +152,10 @@ fn basic(credentials: &str) -> String {
 /// Tells whether git takes it for a name of something, and nothing else for it.
 ///
 /// Docs: git-check-ref-format(1).
+#[expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "git's own lock files, which have one spelling"
+)]
 fn is_reference(text: &str) -> bool {
     let is_odd = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
     !text.starts_with(['-', '/', '.'])
@@ -312,16 +320,9 @@ fn percent_decoded(text: &str) -> String {
     while let [first, after @ ..] = rest {
         let escape = (*first == b'%').then(|| after.get(..2)).flatten();
         let escape = escape.and_then(|digits| std::str::from_utf8(digits).ok());
-        match escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
+        let byte = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = if byte.is_some() { &after[2..] } else { after };
+        bytes.push(byte.unwrap_or(*first));
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

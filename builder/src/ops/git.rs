@@ -24,9 +24,6 @@ use crate::progress::Stream;
 use crate::result::Origin;
 use crate::step_error::StepError;
 
-/// Where keys of ssh hosts are remembered, in the state directory.
-const KNOWN_HOSTS: &str = "git/known_hosts";
-
 /// A commit that a source was found to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitCommit {
@@ -140,8 +137,9 @@ impl From<StepError> for Failure {
 
 fn failed(source: &GitSource, failure: Failure) -> StepError {
     match failure {
-        Failure::Git(GitError::Cancelled) => StepError::Cancelled,
-        Failure::Git(GitError::Mirror(cache::MirrorError::Cancelled(_))) => StepError::Cancelled,
+        Failure::Git(GitError::Cancelled | GitError::Mirror(cache::MirrorError::Cancelled(_))) => {
+            StepError::Cancelled
+        }
         Failure::Git(error) => StepError::Git {
             url: source.remote.url.clone(),
             source: Box::new(error),
@@ -157,6 +155,7 @@ async fn with_git<T>(
     source: &GitSource,
     work: impl AsyncFnOnce(Git<'_>) -> Result<T, Failure>,
 ) -> Result<T, StepError> {
+    let state = ops.store.path().join("git");
     let outlet = Mutex::new(Outlet::new(ops, id));
     let log = |bytes: &[u8]| {
         let mut outlet = outlet.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +164,7 @@ async fn with_git<T>(
     let surroundings = Surroundings {
         options: &ops.git,
         secrets: &ops.secrets,
-        known_hosts: ops.store.path().join(KNOWN_HOSTS),
+        state: &state,
         cancel: &ops.cancel,
         log: &log,
     };
