@@ -18,6 +18,7 @@
 
 mod busybox;
 mod debian;
+pub mod git_server;
 pub mod http;
 pub mod image;
 mod liar;
@@ -31,6 +32,7 @@ mod test_env;
 
 pub use busybox::{APPLETS, busybox_rootfs};
 pub use debian::debian_rootfs;
+pub use git_server::GitServer;
 pub use liar::{Answer, LyingRegistry};
 pub use process::{Background, Finished, Program};
 pub use random::Random;

@@ -7,6 +7,7 @@
 //! | `interop` | skopeo, docker, buildah and umoci read what we write, and we what they write |
 //! | `bad_input` | a clear error, nothing half-written, and a next command that works |
 //! | `determinism` | the same input gives the same digest, anywhere |
+//! | `git` | repositories as sources of ADD: what comes in, what does not, and what failures say |
 //! | `faults` | `kill -9` at any moment loses nothing that was acknowledged |
 //! | `privileged` | what RUN steps may and may not do, as root and as an ordinary user |
 //! | `tutorials` | Dockerfiles as tutorials show them, unchanged, on Debian base images |
@@ -18,6 +19,8 @@ mod bad_input;
 mod determinism;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod git;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]

@@ -284,6 +284,8 @@ impl<'a> Git<'a> {
         let message = fatal_lines(said);
         if has(&[
             "Could not resolve host",
+            "Failed to connect",
+            "Couldn't connect",
             "unable to look up",
             "Connection refused",
             "Connection timed out",
