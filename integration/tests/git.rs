@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use integration::git_server::TOKEN;
 use integration::image::ImageLayout;
-use integration::{Finished, GitServer, Program, TestEnv};
+use integration::{GitServer, Program, TestEnv};
 
 /// A world that reaches the server without a proxy, and a server with the repository `app`:
 /// branches `main` and `release/1`, a tag `v1`, an annotated tag `v2`.
@@ -207,7 +207,7 @@ fn private_repositories_open_to_a_secret_that_shows_nowhere() {
     let host = server.address();
     let add = format!("ADD http://{host}/private/app/.git /app");
     let hint = format!("--secret id=GIT_AUTH_TOKEN.{host},env=");
-    drop(build(&env, &add, &[]).run().code(1).says(&hint));
+    drop(build(&env, &add, &[]).run().code(4).says(&hint));
     for id in [
         "GIT_AUTH_TOKEN".to_owned(),
         format!("GIT_AUTH_TOKEN.{host}"),
@@ -235,22 +235,56 @@ fn failures_say_what_to_do() {
     let app = format!("http://{}/app/.git", server.address());
     let commit = server.git("app", &["rev-parse", "v2^{}"]);
     let tag = server.git("app", &["rev-parse", "v2"]);
-    let run = |add: &str| -> Finished { build(&env, add, &[]).run().code(1) };
-    drop(run(&format!("ADD {app}#mian /a")).says("\"mian\"; it has \"main\""));
-    let mismatch = run(&format!("ADD --checksum=abcdef0 {app}#v2 /a"));
-    drop(mismatch.says("abcdef0").says(&commit).says(&tag));
-    drop(run(&format!("ADD {app}#main:none /a")).says("the repository has no directory \"none\""));
-    drop(
-        run(&format!("ADD {app}#main:README /a"))
-            .says("\"README\" in the repository is not a directory"),
-    );
-    drop(run(&format!("ADD {app}#main:src/link /a")).says("is not a directory"));
-    drop(run(&format!("ADD {app}#--upload-pack=x /a")).says("is not a valid name"));
-    drop(run(&format!("ADD {app}?fetch-by-commit#main /a")).says("fetch-by-commit needs"));
     let none = format!("http://{}/none/.git", server.address());
-    drop(run(&format!("ADD {none} /a")).says("there is no such repository"));
-    drop(run("ADD http://127.0.0.1:1/a.git /a").says("cannot be reached"));
-    drop(run("ADD git@127.0.0.1:a.git /a").says("--ssh default"));
+    for (add, code, messages) in [
+        (
+            format!("{app}#mian"),
+            3,
+            vec!["no branch, tag or commit \"mian\"", "it has main"],
+        ),
+        (
+            format!("--checksum=abcdef0 {app}#v2"),
+            3,
+            vec!["abcdef0", &commit, &tag],
+        ),
+        (
+            format!("{app}#main:none"),
+            3,
+            vec!["the repository has no directory \"none\""],
+        ),
+        (
+            format!("{app}#main:README"),
+            3,
+            vec!["\"README\" in the repository is not a directory"],
+        ),
+        (
+            format!("{app}#main:src/link"),
+            3,
+            vec!["\"src/link\" in the repository is not a directory"],
+        ),
+        (
+            format!("{app}#--upload-pack=x"),
+            3,
+            vec!["is not a valid name"],
+        ),
+        (
+            format!("{app}?fetch-by-commit#main"),
+            3,
+            vec!["fetch-by-commit needs"],
+        ),
+        (none, 4, vec!["there is no such repository"]),
+        (
+            "http://127.0.0.1:1/a.git".into(),
+            4,
+            vec!["cannot be reached"],
+        ),
+        ("git@127.0.0.1:a.git".into(), 3, vec!["--ssh default"]),
+    ] {
+        let mut finished = build(&env, &format!("ADD {add} /a"), &[]).run().code(code);
+        for message in messages {
+            finished = finished.says(message);
+        }
+    }
     // The next command works.
     drop(build(&env, &format!("ADD {app} /a"), &[]).ok());
 }
@@ -278,7 +312,11 @@ fn submodules_reach_nothing_of_this_machine() {
         fs::create_dir(server.repository(&name).join("lib")).expect("the name is free");
         server.commit(&name);
         let add = format!("ADD http://{}/{name}/.git /a", server.address());
-        drop(build(&env, &add, &[]).run().code(1).says("git submodule"));
+        let (code, message) = match at {
+            3 => (4, "blocked"),
+            _ => (3, "which is not allowed"),
+        };
+        drop(build(&env, &add, &[]).run().code(code).says(message));
         assert!(!mark.exists(), "{address} ran a program");
     }
 }

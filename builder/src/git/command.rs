@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
+use super::said::{self, Lines};
 use super::source::GitSource;
 use super::ssh::KnownHosts;
 use super::{GitError, GitOptions};
@@ -25,8 +26,6 @@ use crate::secret::Secrets;
 
 /// The longest answer that is read, in bytes: a repository with 100,000 references has 8 MiB.
 const ANSWER_MAX_BYTES: usize = 64 << 20;
-/// How much of what git said an error can look at, in bytes.
-const TAIL_MAX_BYTES: usize = 16 << 10;
 /// How long git may be silent. It shows progress, so this is a connection that is gone.
 const SILENCE_MAX: Duration = Duration::from_mins(10);
 /// How long git has to clean up before it is killed.
@@ -177,7 +176,11 @@ impl<'a> Git<'a> {
         let subcommand = arguments
             .iter()
             .find_map(|argument| argument.as_ref().to_str());
-        Err(self.failure(subcommand.unwrap_or_default(), &tail))
+        Err(said::failure(
+            self.source,
+            subcommand.unwrap_or_default(),
+            &tail,
+        ))
     }
 
     /// Reads both streams to their ends.
@@ -248,57 +251,6 @@ impl<'a> Git<'a> {
             config.push((key, format!("Authorization: {authorization}")));
         }
         config
-    }
-
-    /// Turns what git said into an error that says what to do. git has no codes, only texts; its
-    /// language is fixed (`LC_ALL=C`).
-    fn failure(&self, command: &str, said: &str) -> GitError {
-        let has = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
-        let secret = self.source.wanted_secret();
-        if has(&[
-            "REMOTE HOST IDENTIFICATION HAS CHANGED",
-            "Host key verification failed",
-        ]) {
-            return GitError::HostKey(self.source.remote.host.clone());
-        }
-        if has(&[
-            "could not read Username",
-            "could not read Password",
-            "Authentication failed",
-            "Permission denied (",
-            "The requested URL returned error: 401",
-            "The requested URL returned error: 403",
-        ]) {
-            return GitError::Denied { secret };
-        }
-        if has(&[
-            "Repository not found",
-            "repository not found",
-            "does not appear to be a git repository",
-            "access denied or repository not exported",
-            "The requested URL returned error: 404",
-        ]) || (said.contains("repository '") && said.contains("' not found"))
-        {
-            return GitError::NotFound { secret };
-        }
-        let message = fatal_lines(said);
-        if has(&[
-            "Could not resolve host",
-            "Failed to connect",
-            "Couldn't connect",
-            "unable to look up",
-            "Connection refused",
-            "Connection timed out",
-            "Network is unreachable",
-            "No route to host",
-            "unable to connect",
-        ]) {
-            return GitError::Unreachable(message);
-        }
-        GitError::Failed {
-            command: command.to_owned(),
-            message,
-        }
     }
 }
 
@@ -389,73 +341,76 @@ async fn read_some(from: &mut (impl AsyncRead + Unpin), to: &mut Vec<u8>) -> io:
     from.read_buf(to).await
 }
 
-/// Standard error as lines: what a later `\r` overwrites is progress, and not kept.
-#[derive(Default)]
-struct Lines {
-    pending: Vec<u8>,
-    tail: String,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Lines {
-    /// Passes whole lines on.
-    fn flush(&mut self, log: &Log<'_>) {
-        let Some(end) = self
-            .pending
-            .iter()
-            .rposition(|byte| matches!(byte, b'\n' | b'\r'))
-        else {
-            // No line is this long: it is not text.
-            if self.pending.len() > TAIL_MAX_BYTES {
-                self.pending.clear();
-            }
-            return;
+    #[test]
+    fn nothing_of_the_machine_reaches_git_and_no_credential_an_argument() {
+        let mut secrets = Secrets::default();
+        secrets.insert("GIT_AUTH_TOKEN".into(), b"hunter2".to_vec());
+        let op = graph::SourceOp {
+            identifier: "git://github.com/a/b.git".into(),
+            attrs: [
+                ("git.fullurl", "https://github.com/a/b.git"),
+                ("git.authtokensecret", "GIT_AUTH_TOKEN"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
         };
-        let rest = self.pending.split_off(end + 1);
-        let whole = std::mem::replace(&mut self.pending, rest);
-        for line in whole.split_inclusive(|byte| *byte == b'\n') {
-            let kept = line.strip_suffix(b"\n");
-            let Some(kept) = kept else { continue };
-            let shown = kept.rsplit(|byte| *byte == b'\r').next().unwrap_or(kept);
-            self.keep(shown, log);
-        }
+        let source = GitSource::new(&op).unwrap();
+        let surroundings = Surroundings {
+            options: &GitOptions::default(),
+            secrets: &secrets,
+            state: Path::new("/nowhere"),
+            cancel: &CancellationToken::new(),
+            log: &|_| {},
+        };
+        let git = Git::new(&source, &surroundings).unwrap();
+        let environment = git.environment(Place::default());
+        let get = |name: &str| {
+            let found = environment.iter().find(|(known, _)| known == name);
+            found
+                .and_then(|(_, value)| value.to_str())
+                .unwrap_or_default()
+        };
+        assert_eq!(get("GIT_ALLOW_PROTOCOL"), "http:https:ssh:git");
+        assert_eq!(get("HOME"), "/dev/null");
+        assert_eq!(get("SSH_AUTH_SOCK"), "");
+        let last = CONFIG.len();
+        assert_eq!(
+            get(&format!("GIT_CONFIG_KEY_{last}")),
+            "http.https://github.com/.extraHeader"
+        );
+        let value = get(&format!("GIT_CONFIG_VALUE_{last}"));
+        assert!(value.starts_with("Authorization: basic "), "{value}");
+        assert!(
+            !environment
+                .iter()
+                .any(|(_, v)| v.to_string_lossy().contains("hunter2"))
+        );
     }
 
-    fn keep(&mut self, line: &[u8], log: &Log<'_>) {
-        let text = String::from_utf8_lossy(line);
-        let text = text.trim_end();
-        if text.is_empty() {
-            return;
-        }
-        log(format!("{text}\n").as_bytes());
-        self.tail.push_str(text);
-        self.tail.push('\n');
-        if self.tail.len() > 2 * TAIL_MAX_BYTES {
-            let cut = self
-                .tail
-                .ceil_char_boundary(self.tail.len() - TAIL_MAX_BYTES);
-            self.tail.drain(..cut);
-        }
+    #[tokio::test]
+    async fn a_machine_without_git_is_told() {
+        let op = graph::SourceOp {
+            identifier: "git://h/a.git".into(),
+            attrs: std::collections::BTreeMap::new(),
+        };
+        let source = GitSource::new(&op).unwrap();
+        let missing = GitOptions {
+            path: Some("/nowhere".into()),
+            ..GitOptions::default()
+        };
+        let surroundings = Surroundings {
+            options: &missing,
+            secrets: &Secrets::default(),
+            state: Path::new("/nowhere"),
+            cancel: &CancellationToken::new(),
+            log: &|_| {},
+        };
+        let git = Git::new(&source, &surroundings).unwrap();
+        let error = git.run(Place::default(), &["version"]).await;
+        assert!(matches!(error, Err(GitError::NotInstalled)), "{error:?}");
     }
-
-    fn finish(mut self, log: &Log<'_>) -> String {
-        let rest = std::mem::take(&mut self.pending);
-        self.keep(&rest, log);
-        self.tail
-    }
-}
-
-/// Returns the lines of what git said that tell why it failed.
-fn fatal_lines(said: &str) -> String {
-    let is_reason = |line: &&str| {
-        ["fatal: ", "error: ", "remote: ", "ssh: "]
-            .iter()
-            .any(|prefix| line.starts_with(prefix))
-    };
-    let reasons: Vec<&str> = said.lines().filter(is_reason).collect();
-    let lines = if reasons.is_empty() {
-        said.lines().rev().take(1).collect()
-    } else {
-        reasons
-    };
-    lines.join("; ")
 }

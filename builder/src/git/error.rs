@@ -3,39 +3,39 @@
 
 use std::time::Duration;
 
-/// Why nothing came from a git repository. Messages say what to do about it.
+/// Why nothing came from a git repository.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GitError {
     /// There is no `git` on this machine.
-    #[error("the program `git` is not found: install the package git")]
+    #[error("the program `git` is not found")]
     NotInstalled,
     /// The program could not be started or spoken with.
     #[error("cannot run git")]
     Run(#[source] std::io::Error),
     /// The server knows no such repository, or does not say so to strangers.
-    #[error("there is no such repository, or it is private{}", secret_hint(.secret.as_ref()))]
+    #[error("there is no such repository, or it is private")]
     NotFound {
         /// The secret that would be used for its host, if one could be.
         secret: Option<String>,
     },
     /// The server wants to know who is asking.
-    #[error("the server wants credentials, or refuses those it got{}", secret_hint(.secret.as_ref()))]
+    #[error("the server wants credentials, or refuses those it got")]
     Denied {
         /// The secret that would be used for its host, if one could be.
         secret: Option<String>,
     },
     /// A repository over ssh, and no agent.
-    #[error("a repository over ssh needs an ssh agent: give one with `--ssh default`")]
+    #[error("a repository over ssh needs an ssh agent")]
     NoAgent,
     /// The host key is not the one that was seen before.
-    #[error("the ssh host key of {0} is not the one that is known: somebody may be in between")]
+    #[error("the ssh host key of {0} is not the one that is known")]
     HostKey(String),
     /// Nobody answers at that address.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
     /// The repository has no such branch, tag or commit.
-    #[error("the repository has no branch, tag or commit {reference:?}{}", similar_hint(.similar))]
+    #[error("the repository has no branch, tag or commit {reference:?}")]
     NoReference {
         /// What was asked for.
         reference: String,
@@ -43,7 +43,7 @@ pub enum GitError {
         similar: Vec<String>,
     },
     /// The repository has no commits.
-    #[error("the repository has no default branch: is it empty?")]
+    #[error("the repository has no default branch")]
     Empty,
     /// The name of a branch, tag or commit that git would not take.
     #[error("{0:?} is not a valid name of a branch, tag or commit")]
@@ -76,6 +76,11 @@ pub enum GitError {
     /// A credential that would break out of its header.
     #[error("secret {0:?} has characters that no HTTP header may have")]
     BadSecret(String),
+    /// The repository, or a submodule of it, is behind a protocol that may not be used.
+    #[error(
+        "a submodule uses the protocol {0:?}, which is not allowed (http, https, ssh and git are)"
+    )]
+    Protocol(String),
     /// Nothing happened for too long.
     #[error("git was silent for {} s and was stopped", .0.as_secs())]
     Stalled(Duration),
@@ -102,21 +107,6 @@ pub enum GitError {
     /// A file of ours could not be written.
     #[error("cannot write the checkout")]
     Write(#[source] cache::FileError),
-}
-
-fn secret_hint(secret: Option<&String>) -> String {
-    secret.map_or_else(String::new, |secret| {
-        format!(
-            ": give a token with `--secret id={secret},env=NAME` (or GIT_AUTH_TOKEN for all hosts)"
-        )
-    })
-}
-
-fn similar_hint(similar: &[String]) -> String {
-    match similar {
-        [] => String::new(),
-        several => format!("; it has {}", several.join(", ")),
-    }
 }
 
 fn also_hint(peeled: Option<&String>) -> String {

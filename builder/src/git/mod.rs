@@ -22,6 +22,7 @@ mod error;
 pub(crate) mod mirror;
 mod options;
 pub(crate) mod resolve;
+mod said;
 pub(crate) mod source;
 mod ssh;
 

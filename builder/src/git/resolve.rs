@@ -211,9 +211,7 @@ impl<'a> References<'a> {
         near.sort_unstable();
         near.dedup();
         near.truncate(SIMILAR_MAX);
-        near.into_iter()
-            .map(|(_, name)| format!("{name:?}"))
-            .collect()
+        near.into_iter().map(|(_, name)| name.to_owned()).collect()
     }
 }
 
@@ -292,8 +290,8 @@ mod tests {
     fn mistyped_names_are_answered_with_near_ones() {
         let text = listing();
         let all = References::parse(&text);
-        assert_eq!(all.similar("mian"), [r#""main""#]);
-        assert_eq!(all.similar("v3"), [r#""v1""#, r#""v2""#]);
+        assert_eq!(all.similar("mian"), ["main"]);
+        assert_eq!(all.similar("v3"), ["v1", "v2"]);
         assert!(all.similar("something-else").is_empty());
     }
 

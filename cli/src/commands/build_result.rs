@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::build_output::image_name;
 use crate::args::build::BuildArgs;
 use crate::progress::Progress;
-use crate::report::{Exit, Failure, step};
+use crate::report::{Exit, Failure, git, step};
 
 /// Writes `--iidfile` and `--metadata-file`.
 pub(super) fn write_files(outcome: &BuildOutcome, args: &BuildArgs) -> Result<(), Failure> {
@@ -133,6 +133,7 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
         StepError::ContextMissing(name) => {
             failure.hint(format!("give it: --build-context {name}=DIRECTORY"))
         }
+        StepError::Git { source, .. } => git::with_hints(failure, source),
         _ => failure,
     };
     match &failed.log {
@@ -152,6 +153,7 @@ fn exit(error: &StepError) -> Exit {
         | StepError::BadSource(_) => Exit::Input,
         StepError::NotAllowed(_) => Exit::Usage,
         StepError::Image { .. } | StepError::Http { .. } => Exit::Network,
+        StepError::Git { source, .. } => git::exit(source),
         StepError::Record(_)
         | StepError::Snapshot(_)
         | StepError::CacheMount { .. }

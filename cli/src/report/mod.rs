@@ -13,6 +13,7 @@
 //! Spec: the table of exit codes in `docs/ARCHITECTURE.md`.
 
 mod classify;
+pub(crate) mod git;
 pub(crate) mod step;
 #[cfg(test)]
 mod tests;
