@@ -22,6 +22,8 @@ use super::source::GitSource;
 use super::ssh::KnownHosts;
 use super::{GitError, GitOptions};
 use crate::ops::run::DEFAULT_PATH;
+use crate::progress::Stream;
+use crate::redact::Redactor;
 use crate::secret::Secrets;
 
 /// The longest answer that is read, in bytes: a repository with 100,000 references has 8 MiB.
@@ -40,6 +42,7 @@ pub(crate) type Log<'a> = dyn Fn(&[u8]) + Send + Sync + 'a;
 pub(crate) struct Git<'a> {
     source: &'a GitSource,
     options: &'a GitOptions,
+    secrets: &'a Secrets,
     authorization: Option<String>,
     ssh: String,
     _hosts: KnownHosts,
@@ -105,6 +108,7 @@ impl<'a> Git<'a> {
         Ok(Self {
             source,
             options,
+            secrets: surroundings.secrets,
             authorization: source.authorization(surroundings.secrets)?,
             ssh: hosts.command(),
             _hosts: hosts,
@@ -176,11 +180,12 @@ impl<'a> Git<'a> {
         let subcommand = arguments
             .iter()
             .find_map(|argument| argument.as_ref().to_str());
-        Err(said::failure(
-            self.source,
-            subcommand.unwrap_or_default(),
-            &tail,
-        ))
+        let mut redactor = Redactor::new(self.secrets);
+        let mut shown = redactor.push(Stream::Stderr, tail.as_bytes());
+        shown.extend(redactor.finish(Stream::Stderr));
+        let shown = String::from_utf8_lossy(&shown);
+        let subcommand = subcommand.unwrap_or_default();
+        Err(said::failure(self.source, subcommand, &shown))
     }
 
     /// Reads both streams to their ends.

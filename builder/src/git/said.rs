@@ -35,15 +35,21 @@ impl Lines {
         let rest = self.pending.split_off(end + 1);
         let whole = std::mem::replace(&mut self.pending, rest);
         for line in whole.split_inclusive(|byte| *byte == b'\n') {
-            let kept = line.strip_suffix(b"\n");
-            let Some(kept) = kept else { continue };
+            let Some(kept) = line.strip_suffix(b"\n") else {
+                continue;
+            };
+            let kept = kept.strip_suffix(b"\r").unwrap_or(kept);
             let shown = kept.rsplit(|byte| *byte == b'\r').next().unwrap_or(kept);
             self.keep(shown, log);
         }
     }
 
     fn keep(&mut self, line: &[u8], log: &Log<'_>) {
-        let text = String::from_utf8_lossy(line);
+        // Servers have a say in it: nothing that terminals obey.
+        let text: String = String::from_utf8_lossy(line)
+            .chars()
+            .filter(|c| *c == '\t' || !c.is_control())
+            .collect();
         let text = text.trim_end();
         if text.is_empty() {
             return;
@@ -161,14 +167,14 @@ mod tests {
         for piece in [
             "Cloning\nRecei",
             "ving: 10%\rReceiving: 50%\r",
-            "Receiving: done\n",
-            "fatal: x",
+            "Receiving: done\r\n",
+            "fatal: \x1b[31mx",
         ] {
             lines.pending.extend_from_slice(piece.as_bytes());
             lines.flush(&log);
         }
         let tail = lines.finish(&log);
-        assert_eq!(tail, "Cloning\nReceiving: done\nfatal: x\n");
+        assert_eq!(tail, "Cloning\nReceiving: done\nfatal: [31mx\n");
         assert_eq!(*shown.lock().unwrap(), tail);
     }
 
