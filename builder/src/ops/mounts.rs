@@ -39,7 +39,7 @@ pub(crate) fn add(
         }
         if let Some(source) = source(ops, mount, inputs, held)? {
             step.mounts.push(runtime::Mount {
-                target: mount.dest.clone(),
+                target: target(run, &mount.dest),
                 source,
                 read_only: mount.readonly,
             });
@@ -49,6 +49,14 @@ pub(crate) fn add(
         step.mounts.extend(host_ca.mounts());
     }
     Ok(())
+}
+
+/// Returns where a mount goes. A relative target is one in the working directory.
+fn target(run: &RunOp, dest: &str) -> String {
+    match dest.strip_prefix('/') {
+        Some(_) => graph::path::clean(dest),
+        None => graph::path::clean(&format!("{}/{dest}", run.cwd)),
+    }
 }
 
 fn memory_file(content: Vec<u8>, mode: u32, (uid, gid): (u32, u32)) -> MountSource {

@@ -3,7 +3,7 @@
 //!
 //! | Counts | Does not count |
 //! |---|---|
-//! | the operation: arguments, whole environment, user, directory, mounts, platform | names shown to people, proxy variables, addresses of extra hosts |
+//! | the operation: arguments, whole environment, user, directory, mounts, platform | names shown to people, proxy variables, addresses of extra hosts, whom to ask for an image |
 //! | content of files that are only read (COPY sources, read-only bind mounts) | where in the source they lie, their times |
 //! | the key of a root or writable input | contents and ids of cache mounts, values of secrets |
 //! | base name of a COPY source | the directory before it |
@@ -13,8 +13,8 @@
 
 use cache::CacheKey;
 use graph::{
-    ActionInput, CopyAction, Edge, FileActionKind, FileOp, Graph, MountKind, Op, RunOp, Vertex,
-    VertexDigest, VertexId, llb,
+    ActionInput, CopyAction, Edge, FileActionKind, FileOp, Graph, MountKind, Op, RunOp, SourceOp,
+    Vertex, VertexDigest, VertexId, llb,
 };
 
 /// Changes with every change to what a key means; part of every key. See `docs/cache-format.md`.
@@ -151,6 +151,7 @@ fn op_hash(vertex: &Vertex) -> blake3::Hash {
     let op = match &vertex.op {
         Op::Run(run) => Op::Run(Box::new(stripped_run(run))),
         Op::File(file) => Op::File(stripped_file(file)),
+        Op::Source(source) => Op::Source(stripped_source(source)),
         other => other.clone(),
     };
     let placeholder = VertexDigest(oci::sha256(b""));
@@ -160,6 +161,13 @@ fn op_hash(vertex: &Vertex) -> blake3::Hash {
     hasher.update(KEY_VERSION.as_bytes());
     hasher.update(&llb::op_bytes(&op, &inputs, vertex.platform.as_ref()));
     hasher.finalize()
+}
+
+/// Whom to ask for an image says nothing about what it is: its digest does.
+fn stripped_source(source: &SourceOp) -> SourceOp {
+    let mut source = source.clone();
+    source.attrs.remove("image.resolvemode");
+    source
 }
 
 fn stripped_run(run: &RunOp) -> RunOp {

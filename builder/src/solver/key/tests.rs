@@ -144,3 +144,18 @@ fn wildcards_are_told_from_names() {
         assert_eq!(has_wildcard(path), expected, "{path}");
     }
 }
+
+#[test]
+fn asking_the_registry_again_changes_no_key() {
+    let key = |attrs: &[(&str, &str)]| {
+        let attrs = attrs
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        key_of(Op::Source(SourceOp {
+            identifier: "docker-image://docker.io/library/other:latest".into(),
+            attrs: attrs.collect(),
+        }))
+    };
+    assert_eq!(key(&[]), key(&[("image.resolvemode", "pull")]));
+    assert_ne!(key(&[]), key(&[("image.layerlimit", "1")]));
+}
