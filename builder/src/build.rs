@@ -90,7 +90,11 @@ impl Builder {
         if cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
-        let outcome = self.store_image(&images, request, report).await?;
+        let images = Images {
+            is_index: solved.plan.is_index,
+            images,
+        };
+        let outcome = self.store_image(images, request, report).await?;
         self.export(&solved, &outcome, request, report).await?;
         Ok(outcome)
     }
@@ -167,11 +171,11 @@ impl Builder {
     /// Writes the documents, makes everything durable, then moves the tags.
     async fn store_image<I, E: std::error::Error + 'static>(
         &self,
-        images: &[Image],
+        images: Images,
         request: &BuildRequest<I>,
         report: &StepReport,
     ) -> Result<BuildOutcome, BuildError<E>> {
-        let [first, ..] = images else {
+        let [first, ..] = images.images.as_slice() else {
             return Ok(BuildOutcome {
                 descriptor: None,
                 config_digest: None,
@@ -185,7 +189,7 @@ impl Builder {
             .then(|| report.begin("exporting to image", oci::sha256(b"exporting to image")));
         let (layout, store) = (self.layout.clone(), self.store.clone());
         let config_digest = first.id().clone();
-        let (images, tags) = (images.to_vec(), request.tags.clone());
+        let tags = request.tags.clone();
         let stored = tokio::task::spawn_blocking(move || {
             write_image(&layout, &store, &images, &tags, to_store)
         })
@@ -231,6 +235,7 @@ impl Builder {
                 .collect();
             let exported = Exported {
                 trees,
+                is_index: solved.plan.is_index,
                 descriptor: outcome.descriptor.clone(),
                 tags: request.tags.clone(),
                 source_date_epoch: solved.ops.source_date_epoch,
@@ -279,21 +284,28 @@ impl Solved {
     }
 }
 
+/// The images of a build, one per platform.
+struct Images {
+    images: Vec<Image>,
+    /// Whether an index names them, even if there is one.
+    is_index: bool,
+}
+
 /// Blobs first, then everything is forced to disk, then the tags: whoever sees a tag sees it all.
 fn write_image(
     layout: &oci::layout::Layout,
     store: &cache::Store,
-    images: &[Image],
+    images: &Images,
     tags: &[Reference],
     to_store: bool,
 ) -> Result<Descriptor, StoreImageError> {
-    let mut descriptors = Vec::with_capacity(images.len());
-    for image in images {
+    let mut descriptors = Vec::with_capacity(images.images.len());
+    for image in &images.images {
         let mut descriptor = image.write(layout)?;
         descriptor.platform = Some(image.config().platform());
         descriptors.push(descriptor);
     }
-    let descriptor = if let [only] = descriptors.as_mut_slice() {
+    let descriptor = if let ([only], false) = (descriptors.as_mut_slice(), images.is_index) {
         only.platform = None;
         only.clone()
     } else {

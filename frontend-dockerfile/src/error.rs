@@ -44,6 +44,11 @@ pub enum DockerfileError {
     /// `SOURCE_DATE_EPOCH` is not a number of seconds.
     #[error("SOURCE_DATE_EPOCH `{0}` is not a number of seconds since 1970")]
     Epoch(String),
+    /// `BUILDKIT_MULTI_PLATFORM` is no truth value, or denies several platforms.
+    #[error(
+        "BUILDKIT_MULTI_PLATFORM `{0}` is not true or false, or is false for several platforms"
+    )]
+    MultiPlatform(String),
 }
 
 /// A Dockerfile and what is wrong with it.

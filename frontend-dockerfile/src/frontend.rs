@@ -14,9 +14,11 @@ use oci::{Platform, Reference};
 use crate::diagnostic::Diagnostic;
 use crate::error::DockerfileError;
 use crate::expand::Variables;
+use crate::instruction::mount::parse_bool;
 use crate::lower::external::{self, External, Images};
 use crate::lower::{Sources, lower};
-use crate::options::BuildInput;
+
+use crate::options::{BuildInput, BuildOptions};
 use crate::parse::{self, Dockerfile};
 use crate::scope::{self, Environment};
 use crate::span::{Span, Word};
@@ -25,6 +27,8 @@ use graph::pattern::Patterns;
 
 /// The build argument and global ARG that fixes all times.
 const EPOCH_ARG: &str = "SOURCE_DATE_EPOCH";
+/// The build argument that treats one platform as a list of one.
+const MULTI_PLATFORM_ARG: &str = "BUILDKIT_MULTI_PLATFORM";
 
 /// Lowers Dockerfiles.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,6 +52,7 @@ impl Frontend for DockerfileFrontend {
             text: input.source.text().to_owned(),
         });
         let explicit = !input.options.platforms.is_empty();
+        let multi = multi_platform(&input.options)?;
         let platforms = if explicit {
             input.options.platforms.clone()
         } else {
@@ -57,6 +62,7 @@ impl Frontend for DockerfileFrontend {
             graph: Graph::new(),
             targets: Vec::new(),
             source_date_epoch: None,
+            is_index: multi,
         };
         for platform in &platforms {
             let build = PlatformBuild {
@@ -66,13 +72,26 @@ impl Frontend for DockerfileFrontend {
                 file: &file,
                 platform: &platform.normalized(),
                 explicit,
-                multi: platforms.len() > 1,
+                multi,
             };
             let (target, epoch) = build.lower(resolver, &mut plan.graph).await?;
             plan.targets.push(target);
             plan.source_date_epoch = epoch;
         }
         Ok(plan)
+    }
+}
+
+/// Tells whether steps name their platform, and the result is an index.
+fn multi_platform(options: &BuildOptions) -> Result<bool, DockerfileError> {
+    let several = options.platforms.len() > 1;
+    match options.build_args.get(MULTI_PLATFORM_ARG) {
+        None => Ok(several),
+        Some(text) if text.is_empty() => Ok(several),
+        Some(text) => match parse_bool(text) {
+            Some(wanted) if wanted || !several => Ok(wanted),
+            _ => Err(DockerfileError::MultiPlatform(text.clone())),
+        },
     }
 }
 

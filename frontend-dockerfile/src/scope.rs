@@ -18,23 +18,37 @@ use crate::instruction::{Argument, Kind};
 use crate::options::BuildOptions;
 use crate::parse::Dockerfile;
 
-/// Names and values in the order of their first appearance.
+/// Names and values in the order in which they were last set.
+///
+/// `Observed:` BuildKit 73ed6825: a step sees a variable that is set again behind the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Environment {
-    entries: Vec<(String, String)>,
-    /// Where each name is among the entries.
-    indexes: BTreeMap<String, usize>,
+    values: BTreeMap<String, Variable>,
+    /// Names by [`Variable::turn`].
+    order: BTreeMap<usize, String>,
+    /// How often a variable was set.
+    turns: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Variable {
+    value: String,
+    /// When it was last set, counted in settings.
+    turn: usize,
 }
 
 impl Environment {
-    /// Sets a variable; one that exists keeps its place.
+    /// Sets a variable, which becomes the last.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
-        if let Some(&index) = self.indexes.get(name) {
-            value.clone_into(&mut self.entries[index].1);
-        } else {
-            self.indexes.insert(name.to_owned(), self.entries.len());
-            self.entries.push((name.to_owned(), value.to_owned()));
+        let variable = Variable {
+            value: value.to_owned(),
+            turn: self.turns,
+        };
+        if let Some(old) = self.values.insert(name.to_owned(), variable) {
+            self.order.remove(&old.turn);
         }
+        self.order.insert(self.turns, name.to_owned());
+        self.turns += 1;
     }
 
     /// Sets a variable from `NAME=value`; without `=` the value is empty.
@@ -45,22 +59,22 @@ impl Environment {
 
     /// Returns `NAME=value` of every variable.
     pub(crate) fn to_entries(&self) -> Vec<String> {
-        self.entries
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
+        self.names()
+            .map(|name| format!("{name}={}", self.values[name].value))
             .collect()
     }
 
     /// Returns the names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().map(|(name, _)| name.as_str())
+        self.order.values().map(String::as_str)
     }
 }
 
 impl Variables for Environment {
     fn get(&self, name: &str) -> Option<&str> {
-        let index = *self.indexes.get(name)?;
-        Some(self.entries[index].1.as_str())
+        self.values
+            .get(name)
+            .map(|variable| variable.value.as_str())
     }
 }
 

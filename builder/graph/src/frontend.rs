@@ -117,6 +117,8 @@ pub struct Plan {
     pub targets: Vec<PlanTarget>,
     /// `SOURCE_DATE_EPOCH` in seconds, if the build has one.
     pub source_date_epoch: Option<i64>,
+    /// Whether the result is an index, even if it is one of one image.
+    pub is_index: bool,
 }
 
 /// The image for one platform.

@@ -40,4 +40,6 @@ pub use run::{
     CacheSharing, ExtraHost, Mount, MountKind, NetworkMode, ProxyEnv, RunOp, SecretEnv,
     SecurityMode, Ulimit,
 };
-pub use vertex::{Edge, SourceFile, SourceRange, Vertex, VertexDigest, VertexId, VertexMeta};
+pub use vertex::{
+    Edge, ProgressGroup, SourceFile, SourceRange, Vertex, VertexDigest, VertexId, VertexMeta,
+};

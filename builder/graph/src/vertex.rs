@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Vertex, edge, and the digest that names a vertex.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -74,10 +75,27 @@ impl Vertex {
 pub struct VertexMeta {
     /// Name of the step, e.g. `[build 2/5] RUN make`.
     pub name: String,
+    /// What else tools are told, by key; the name is not among it.
+    pub description: BTreeMap<String, String>,
     /// Where the step was written.
     pub location: Option<SourceRange>,
     /// Whether a recorded result is not looked up (`--no-cache`).
     pub ignore_cache: bool,
+    /// The one line under which several vertices are shown.
+    pub progress_group: Option<ProgressGroup>,
+}
+
+/// Vertices that people see as one step.
+///
+/// Spec: BuildKit `ops.proto`, message `ProgressGroup`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgressGroup {
+    /// Equal for the vertices of a group, different for others.
+    pub id: String,
+    /// Name of the step.
+    pub name: String,
+    /// Whether the group is shown only while another of its vertices is.
+    pub weak: bool,
 }
 
 /// A source file that vertices point into.

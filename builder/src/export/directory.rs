@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `type=local` and `type=tar`: the files of the result, without image.
 //!
-//! With several platforms each has a directory of its own, `linux_amd64/…`, as buildx does.
+//! With a list of platforms each has a directory of its own, `linux_amd64/…`, as buildx does.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,9 +18,8 @@ use crate::ops::{Ops, Output as Tree, file};
 /// [`ExportError`]; files that were copied stay.
 pub(super) fn write(ops: &Ops, exported: &Exported, directory: &Path) -> Result<(), ExportError> {
     std::fs::create_dir_all(directory).map_err(|error| at(directory, error))?;
-    let several = exported.trees.len() > 1;
     for (platform, tree) in &exported.trees {
-        let own = if several {
+        let own = if exported.is_index {
             directory.join(platform.to_string().replace('/', "_"))
         } else {
             directory.to_path_buf()

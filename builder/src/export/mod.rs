@@ -60,6 +60,8 @@ pub enum ExportError {
 pub(crate) struct Exported {
     /// Root file system of each platform.
     pub(crate) trees: Vec<(Platform, Tree)>,
+    /// Whether the result is of a list of platforms, even a list of one.
+    pub(crate) is_index: bool,
     /// Manifest or index of the images, in the store.
     pub(crate) descriptor: Option<Descriptor>,
     /// Names of the image.

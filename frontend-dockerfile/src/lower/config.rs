@@ -156,7 +156,7 @@ impl Lowering<'_> {
     /// Sets the working directory, and makes it owned by the user in force.
     pub(super) fn workdir(&mut self, stage: &mut StageState, step: &Step, word: &Word) -> Outcome {
         let path = self.expand(stage, word)?;
-        let directory = paths::resolve(stage.directory(), &path);
+        let directory = paths::directory(stage.directory(), &path);
         stage.image.config.working_dir.clone_from(&directory);
         let history = format!("WORKDIR {directory}");
         if directory == "/" {
@@ -176,7 +176,7 @@ impl Lowering<'_> {
         file.push(
             ActionInput::Scratch,
             FileActionKind::Mkdir(MkdirAction {
-                path: directory,
+                path: paths::clean(&directory),
                 mode: 0o755,
                 make_parents: true,
                 owner,
@@ -210,7 +210,7 @@ fn command_words(stage: &StageState, command: &CommandLine) -> Vec<String> {
 pub(super) fn cmd(stage: &mut StageState, command: &CommandLine) {
     let words = command_words(stage, command);
     stage.commit(format!("CMD {}", quoted_list(&words)), Layer::Empty);
-    stage.image.config.cmd = Some(words);
+    stage.image.config.cmd = (!words.is_empty()).then_some(words);
     stage.image.config.args_escaped = true;
     stage.cmd_set = true;
 }

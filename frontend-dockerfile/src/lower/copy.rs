@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use graph::{CopyAction, Edge, FileActionKind, Op, SourceOp, VertexMeta};
+use graph::{CopyAction, Edge, FileActionKind, Op, ProgressGroup, SourceOp, VertexMeta};
 use oci::Digest;
 
 use super::chmod::{self, Chmod};
@@ -90,15 +90,23 @@ impl Lowering<'_> {
             };
             file.push(input, FileActionKind::Copy(Box::new(action)));
         }
+        let mut meta = meta;
+        if linked {
+            meta.progress_group = Some(ProgressGroup {
+                id: format!("link {}", self.graph.len()),
+                name: meta.name.clone(),
+                weak: true,
+            });
+        }
         let made = file.finish(self.graph, meta.clone());
         stage.tree = Some(match (linked, stage.tree) {
             (true, Some(below)) => {
                 stage.counter.step = step_number;
-                let name =
-                    stage
-                        .counter
-                        .title(step.onbuild, &stage.cross(), &format!("LINK {title}"));
-                let meta = VertexMeta { name, ..meta };
+                let text = format!("LINK {title}");
+                meta.name = stage.counter.title(step.onbuild, &stage.cross(), &text);
+                if let Some(group) = &mut meta.progress_group {
+                    group.weak = false;
+                }
                 Edge::first(self.graph.add(Op::Merge, vec![below, made], None, meta))
             }
             _ => made,
@@ -258,8 +266,14 @@ impl Lowering<'_> {
     }
 
     fn remote(&mut self, identifier: String, attrs: BTreeMap<String, String>, title: &str) -> Edge {
+        let git = identifier.starts_with("git://");
         let meta = VertexMeta {
             name: title.to_owned(),
+            description: if git {
+                BTreeMap::new()
+            } else {
+                super::command("")
+            },
             ..VertexMeta::default()
         };
         let op = Op::Source(SourceOp { identifier, attrs });

@@ -71,14 +71,16 @@ impl FileBuilder {
 /// Returns the owner that `user[:group]` names; names are looked up in `tree`.
 pub(super) fn chown(text: &str, tree: ActionInput) -> Chown {
     let principal = |name: &str| match name {
-        "root" => Principal::Id(0),
-        name => name.parse().map_or_else(
-            |_| Principal::Name {
+        // `--chown=user:` has an empty group, which is 0 and not the user's own.
+        "root" | "" => Principal::Id(0),
+        // A number that does not fit 31 bits is a name. `Observed:` BuildKit 73ed6825.
+        name => match name.parse::<i32>() {
+            Ok(id) => Principal::Id(id.cast_unsigned()),
+            Err(_) => Principal::Name {
                 name: name.to_owned(),
                 input: tree,
             },
-            Principal::Id,
-        ),
+        },
     };
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),

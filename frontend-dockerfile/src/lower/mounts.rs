@@ -19,14 +19,18 @@ use crate::stages::Step;
 
 const SECRET_MODE: u32 = 0o400;
 const SSH_MODE: u32 = 0o600;
+/// The agent that is meant without an id.
+const SSH_ID: &str = "default";
 const CACHE_MODE: u32 = 0o755;
 /// The build argument that keeps cache mounts of different projects apart.
 const CACHE_NAMESPACE_ARG: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
 /// The mounts of one step in the making.
 pub(super) struct MountBuilder {
-    inputs: Vec<Edge>,
-    mounts: Vec<GraphMount>,
+    /// Mounts and the trees that they show.
+    trees: Vec<(GraphMount, Option<Edge>)>,
+    secrets: Vec<GraphMount>,
+    agents: Vec<GraphMount>,
     secret_env: Vec<SecretEnv>,
 }
 
@@ -40,65 +44,50 @@ pub(super) struct BuiltMounts {
 impl MountBuilder {
     /// Returns the mounts of a step with the given root file system.
     pub(super) fn new(root: Option<Edge>) -> Self {
-        let mount = GraphMount {
-            input: root.map(|_| 0),
-            ..GraphMount::root()
-        };
         Self {
-            inputs: root.into_iter().collect(),
-            mounts: vec![mount],
+            trees: vec![(GraphMount::root(), root)],
+            secrets: Vec::new(),
+            agents: Vec::new(),
             secret_env: Vec::new(),
         }
     }
 
-    fn input(&mut self, tree: Option<Edge>) -> Option<usize> {
-        let tree = tree?;
-        let known = self.inputs.iter().position(|known| *known == tree);
-        Some(known.unwrap_or_else(|| {
-            self.inputs.push(tree);
-            self.inputs.len() - 1
-        }))
+    /// Mounts a tree; none is the empty one.
+    pub(super) fn tree(&mut self, mount: GraphMount, tree: Option<Edge>) {
+        self.trees.push((mount, tree));
     }
 
-    /// Mounts a tree that cannot be written to.
-    pub(super) fn bind(&mut self, dest: &str, tree: Option<Edge>) {
-        let input = self.input(tree);
-        self.push(GraphMount {
-            input,
-            selector: String::new(),
-            dest: dest.to_owned(),
-            output: None,
-            readonly: true,
-            kind: GraphKind::Bind,
-        });
-    }
-
-    pub(super) fn push(&mut self, mount: GraphMount) {
-        self.mounts.push(mount);
+    /// Returns the names of the variables that hold secrets.
+    pub(super) fn secret_names(&self) -> impl Iterator<Item = &str> {
+        self.secret_env.iter().map(|secret| secret.name.as_str())
     }
 
     /// Returns the path of the first agent socket.
     pub(super) fn agent_socket(&self) -> Option<String> {
-        let agent = self
-            .mounts
-            .iter()
-            .find(|mount| matches!(mount.kind, GraphKind::Ssh { .. }));
-        agent.map(|mount| mount.dest.clone())
+        self.agents.first().map(|mount| mount.dest.clone())
     }
 
-    fn agents(&self) -> usize {
-        self.mounts
-            .iter()
-            .filter(|mount| matches!(mount.kind, GraphKind::Ssh { .. }))
-            .count()
-    }
-
-    /// Returns the mounts, outer ones first.
+    /// Returns the mounts: trees by target, so that outer ones come first, then secrets, then
+    /// agents; inputs in the order in which mounts use them.
     pub(super) fn finish(mut self) -> BuiltMounts {
-        self.mounts.sort_by(|a, b| a.dest.cmp(&b.dest));
+        self.trees.sort_by(|(a, _), (b, _)| a.dest.cmp(&b.dest));
+        let mut inputs: Vec<Edge> = Vec::new();
+        let mut mounts = Vec::with_capacity(self.trees.len());
+        for (mount, tree) in self.trees {
+            let input = tree.map(|tree| {
+                let known = inputs.iter().position(|known| *known == tree);
+                known.unwrap_or_else(|| {
+                    inputs.push(tree);
+                    inputs.len() - 1
+                })
+            });
+            mounts.push(GraphMount { input, ..mount });
+        }
+        mounts.append(&mut self.secrets);
+        mounts.append(&mut self.agents);
         BuiltMounts {
-            inputs: self.inputs,
-            mounts: self.mounts,
+            inputs,
+            mounts,
             secret_env: self.secret_env,
         }
     }
@@ -116,29 +105,37 @@ impl Lowering<'_> {
         let target = mount
             .target
             .as_ref()
-            .map(|target| paths::resolve(stage.directory(), target));
-        if let Some("/") = target.as_deref() {
+            .map(|target| paths::directory(stage.directory(), target));
+        if target.as_deref().map(paths::clean).as_deref() == Some("/") {
             return Err(Diagnostic::error(
                 step.instruction.span,
                 "a mount cannot have the target `/`",
             ));
         }
+        let mut built = GraphMount {
+            input: None,
+            selector: selector(mount),
+            dest: target.unwrap_or_default(),
+            output: None,
+            readonly: mount.read_only,
+            kind: GraphKind::Bind,
+        };
         match mount.kind {
-            MountKind::Secret => secret(mounts, mount, target),
-            MountKind::Ssh => ssh(mounts, mount, target),
-            MountKind::Tmpfs => mounts.push(GraphMount {
-                input: None,
-                selector: String::new(),
-                dest: target.unwrap_or_default(),
-                output: None,
-                readonly: mount.read_only,
-                kind: GraphKind::Tmpfs {
-                    size_bytes: mount
-                        .size_bytes
-                        .and_then(|size| i64::try_from(size).ok())
-                        .unwrap_or_default(),
-                },
-            }),
+            MountKind::Secret => secret(mounts, mount),
+            MountKind::Ssh if mount.source.is_some() => {
+                let message = "a mount of type ssh has no source";
+                return Err(Diagnostic::error(step.instruction.span, message).help("use `id`"));
+            }
+            MountKind::Ssh => ssh(mounts, mount),
+            MountKind::Tmpfs => {
+                if step.origins.get(index).copied().flatten().is_none() {
+                    self.use_context_path(mount.source.as_deref().unwrap_or("/"));
+                }
+                let size = mount.size_bytes.and_then(|size| i64::try_from(size).ok());
+                let size_bytes = size.unwrap_or_default();
+                built.kind = GraphKind::Tmpfs { size_bytes };
+                mounts.tree(built, None);
+            }
             MountKind::Bind => {
                 let tree = match self.origin(step, index)? {
                     OriginTree::Context => {
@@ -147,68 +144,41 @@ impl Lowering<'_> {
                     }
                     OriginTree::Tree(tree) => tree,
                 };
-                let input = mounts.input(tree);
-                mounts.push(GraphMount {
-                    input,
-                    selector: selector(mount),
-                    dest: target.unwrap_or_default(),
-                    output: None,
-                    readonly: mount.read_only,
-                    kind: GraphKind::Bind,
-                });
+                mounts.tree(built, tree);
             }
             MountKind::Cache => {
-                self.cache(mounts, step, index, mount)?.dest = target.unwrap_or_default();
+                let tree = match self.origin(step, index)? {
+                    OriginTree::Tree(tree) => tree,
+                    // Without `from` a cache starts empty, not with the context.
+                    OriginTree::Context => None,
+                };
+                built.kind = self.cache_kind(mount);
+                let owned = mount.uid.is_some() || mount.gid.is_some() || mount.mode.is_some();
+                let tree = if built.selector.is_empty() && owned {
+                    "/cache".clone_into(&mut built.selector);
+                    Some(self.cache_base(tree, mount))
+                } else {
+                    tree
+                };
+                mounts.tree(built, tree);
             }
         }
         Ok(())
     }
 
-    /// Adds a cache mount and returns it, so that the caller can say where it goes.
-    fn cache<'m>(
-        &mut self,
-        mounts: &'m mut MountBuilder,
-        step: &Step,
-        index: usize,
-        mount: &Mount,
-    ) -> Result<&'m mut GraphMount, Diagnostic> {
-        // Without `from` a cache starts empty, not with the context.
-        let tree = match self.origin(step, index)? {
-            OriginTree::Tree(tree) => tree,
-            OriginTree::Context => None,
-        };
-        let mut selector = selector(mount);
-        let owned = mount.uid.is_some() || mount.gid.is_some() || mount.mode.is_some();
-        let tree = if selector.is_empty() && owned {
-            "/cache".clone_into(&mut selector);
-            Some(self.cache_base(tree, mount))
-        } else {
-            tree
-        };
-        let namespace = self
-            .options()
-            .build_args
-            .get(CACHE_NAMESPACE_ARG)
-            .map_or("", String::as_str);
+    fn cache_kind(&self, mount: &Mount) -> GraphKind {
+        let arguments = &self.options().build_args;
+        let namespace = arguments.get(CACHE_NAMESPACE_ARG);
         let target = mount.target.as_deref().unwrap_or_default();
         let id = mount.id.clone().unwrap_or_else(|| paths::clean(target));
-        let input = mounts.input(tree);
-        mounts.push(GraphMount {
-            input,
-            selector,
-            dest: String::new(),
-            output: None,
-            readonly: mount.read_only,
-            kind: GraphKind::Cache {
-                id: format!("{namespace}/{id}"),
-                sharing: match mount.sharing {
-                    Sharing::Shared => CacheSharing::Shared,
-                    Sharing::Private => CacheSharing::Private,
-                    Sharing::Locked => CacheSharing::Locked,
-                },
+        GraphKind::Cache {
+            id: format!("{}/{id}", namespace.map_or("", String::as_str)),
+            sharing: match mount.sharing {
+                Sharing::Shared => CacheSharing::Shared,
+                Sharing::Private => CacheSharing::Private,
+                Sharing::Locked => CacheSharing::Locked,
             },
-        });
-        Ok(mounts.mounts.last_mut().expect("a mount was just added"))
+        }
     }
 
     /// Returns the tree whose directory `/cache` has the owner and mode that a cache starts with.
@@ -243,16 +213,11 @@ fn selector(mount: &Mount) -> String {
     }
 }
 
-fn secret(mounts: &mut MountBuilder, mount: &Mount, target: Option<String>) {
-    let base = target
-        .as_deref()
-        .map(|target| paths::base(target).to_owned());
-    let id = mount
-        .source
-        .clone()
-        .or_else(|| mount.id.clone())
-        .or(base)
-        .unwrap_or_default();
+fn secret(mounts: &mut MountBuilder, mount: &Mount) {
+    let target = mount.target.clone();
+    let base = target.as_deref().map(paths::base);
+    let id = mount.source.as_deref().or(mount.id.as_deref()).or(base);
+    let id = id.unwrap_or_default().to_owned();
     if let Some(name) = &mount.env {
         mounts.secret_env.push(SecretEnv {
             id: id.clone(),
@@ -264,7 +229,7 @@ fn secret(mounts: &mut MountBuilder, mount: &Mount, target: Option<String>) {
         }
     }
     let default = format!("/run/secrets/{}", paths::base(&id));
-    mounts.push(GraphMount {
+    mounts.secrets.push(GraphMount {
         input: None,
         selector: String::new(),
         dest: target.unwrap_or(default),
@@ -280,17 +245,16 @@ fn secret(mounts: &mut MountBuilder, mount: &Mount, target: Option<String>) {
     });
 }
 
-fn ssh(mounts: &mut MountBuilder, mount: &Mount, target: Option<String>) {
-    let default = format!("/run/buildkit/ssh_agent.{}", mounts.agents());
-    let id = mount.source.clone().or_else(|| mount.id.clone());
-    mounts.push(GraphMount {
+fn ssh(mounts: &mut MountBuilder, mount: &Mount) {
+    let default = format!("/run/buildkit/ssh_agent.{}", mounts.agents.len());
+    mounts.agents.push(GraphMount {
         input: None,
         selector: String::new(),
-        dest: target.unwrap_or(default),
+        dest: mount.target.clone().unwrap_or(default),
         output: None,
         readonly: false,
         kind: GraphKind::Ssh {
-            id: id.unwrap_or_else(|| "default".to_owned()),
+            id: mount.id.clone().unwrap_or_else(|| SSH_ID.to_owned()),
             uid: mount.uid.unwrap_or_default(),
             gid: mount.gid.unwrap_or_default(),
             mode: mount.mode.unwrap_or(SSH_MODE),

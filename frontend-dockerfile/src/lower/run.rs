@@ -3,7 +3,7 @@
 //!
 //! `Observed:` BuildKit 73ed6825 `dockerfile2llb/convert.go` `dispatchRun`.
 
-use graph::{Edge, Mount, MountKind, NetworkMode, Op, ProxyEnv, RunOp, SecurityMode};
+use graph::{Edge, Mount, MountKind, NetworkMode, Op, ProxyEnv, RunOp, SecurityMode, VertexMeta};
 
 use super::mounts::MountBuilder;
 use super::state::{Layer, StageState};
@@ -18,6 +18,9 @@ use crate::stages::Step;
 const PIPES: &str = "/dev/pipes";
 /// The build argument that names the host of a step.
 const HOSTNAME_ARG: &str = "BUILDKIT_SANDBOX_HOSTNAME";
+
+/// What a title shows for a variable that holds a secret.
+const SECRET_SHOWN: &str = "****";
 
 /// What a RUN executes.
 struct Command {
@@ -44,8 +47,11 @@ impl Lowering<'_> {
         {
             env.set("SSH_AUTH_SOCK", &socket);
         }
-        let title = self.run_title(stage, &text);
-        let meta = self.meta(stage, step, &title);
+        let title = self.run_title(stage, &text, &mounts);
+        let meta = VertexMeta {
+            description: super::command(&step.instruction.text),
+            ..self.meta(stage, step, &title)
+        };
         let history = stage.run_history(&command.words);
         let built = mounts.finish();
         let op = RunOp {
@@ -96,7 +102,14 @@ impl Lowering<'_> {
     ) -> Result<MountBuilder, Diagnostic> {
         let mut mounts = MountBuilder::new(stage.tree);
         if program.is_some() {
-            mounts.bind(PIPES, program);
+            let mount = Mount {
+                selector: "/".to_owned(),
+                dest: format!("{PIPES}/"),
+                output: None,
+                readonly: true,
+                ..Mount::root()
+            };
+            mounts.tree(mount, program);
         }
         for (index, spec) in run.mounts.iter().enumerate() {
             let mount = spec.resolve(&mut |value| {
@@ -106,16 +119,15 @@ impl Lowering<'_> {
             self.mount(&mut mounts, stage, step, index, &mount)?;
         }
         if self.options().shm_size_bytes > 0 {
-            mounts.push(Mount {
-                input: None,
-                selector: String::new(),
+            let mount = Mount {
                 dest: "/dev/shm".to_owned(),
                 output: None,
-                readonly: false,
                 kind: MountKind::Tmpfs {
                     size_bytes: self.options().shm_size_bytes,
                 },
-            });
+                ..Mount::root()
+            };
+            mounts.tree(mount, None);
         }
         Ok(mounts)
     }
@@ -168,14 +180,19 @@ impl Lowering<'_> {
         }
     }
 
-    /// Returns the title of a RUN: variables that are set are shown with their values.
-    fn run_title(&self, stage: &StageState, text: &str) -> String {
+    /// Returns the title of a RUN: variables that are set are shown with their values, those that
+    /// hold a secret with stars.
+    fn run_title(&self, stage: &StageState, text: &str, mounts: &MountBuilder) -> String {
         let expander = Expander {
             keep_quotes: true,
             keep_unset: true,
             ..self.expander
         };
-        let shown = expander.expand(text, &stage.env);
+        let mut env = stage.env.clone();
+        for name in mounts.secret_names() {
+            env.set(name, SECRET_SHOWN);
+        }
+        let shown = expander.expand(text, &env);
         super::upper_keyword(&shown.map_or_else(|_| text.to_owned(), |expanded| expanded.text))
     }
 

@@ -71,9 +71,20 @@ pub(super) struct Counter {
     pub(super) stage: String,
     pub(super) step: usize,
     pub(super) total: usize,
+    /// How many of the total the base asks for.
+    pub(super) triggers: usize,
 }
 
 impl Counter {
+    /// Returns the title of the base, whose triggers are not counted yet. `Observed:` BuildKit
+    /// 73ed6825.
+    pub(super) fn base_title(&mut self, text: &str) -> String {
+        self.total -= self.triggers;
+        let title = self.title(false, "", text);
+        self.total += self.triggers;
+        title
+    }
+
     /// Returns the title of the next step, e.g. `[build 2/5] RUN make`. `cross` follows the platform.
     pub(super) fn title(&mut self, onbuild: bool, cross: &str, text: &str) -> String {
         if self.total == 0 {
@@ -123,7 +134,7 @@ impl StageState {
             self.env.set_entry(entry);
         }
         if !config.working_dir.is_empty() {
-            config.working_dir = paths::resolve("/", &config.working_dir);
+            config.working_dir = paths::directory("/", &config.working_dir);
         }
     }
 

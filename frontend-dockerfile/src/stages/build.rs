@@ -6,6 +6,7 @@ use oci::Platform;
 use super::{Base, STAGES_MAX, StageGraph, StageNode, aliases};
 use crate::diagnostic::Diagnostic;
 use crate::expand::Expander;
+use crate::instruction::Kind;
 use crate::options::{BuildOptions, NamedContext};
 use crate::parse::{Dockerfile, Stage};
 use crate::scope::Environment;
@@ -25,6 +26,7 @@ pub(crate) fn build(
         external_indexes: std::collections::BTreeMap::new(),
         by_name: std::collections::BTreeMap::new(),
         aliases: aliases(options),
+        alone: false,
     };
     if let Some(stage) = dockerfile.stages.get(STAGES_MAX) {
         let message = format!("more than {STAGES_MAX} stages");
@@ -52,7 +54,22 @@ pub(crate) fn build(
             .map(|i| graph.step(i.clone(), false, problems))
             .collect();
     }
+    graph.alone = is_alone(&graph);
     graph
+}
+
+/// Tells whether the titles of steps need no stage. `Observed:` BuildKit 73ed6825 counts every mount
+/// as something that is read from, whatever its type, and triggers not at all.
+fn is_alone(graph: &StageGraph) -> bool {
+    let [stage] = graph.stages.as_slice() else {
+        return false;
+    };
+    let mounts = |kind: &Kind| matches!(kind, Kind::Run(run) if !run.mounts.is_empty());
+    graph.externals.is_empty()
+        && !stage
+            .steps
+            .iter()
+            .any(|step| mounts(&step.instruction.kind))
 }
 
 struct Reader<'a> {
@@ -79,6 +96,7 @@ impl Reader<'_> {
             platform: keep(platform, problems).flatten(),
             steps: Vec::new(),
             span: stage.instruction.span,
+            text: stage.instruction.text.clone(),
             base_word: stage.from.base.clone(),
             triggered: false,
         }

@@ -44,6 +44,9 @@ pub(crate) struct StageGraph {
     by_name: BTreeMap<String, usize>,
     /// Names that stand for stages: `--build-context name=target:stage`.
     aliases: BTreeMap<String, String>,
+    /// Whether there is one stage and nothing else that steps read from, so that titles need not
+    /// name it.
+    alone: bool,
 }
 
 /// One stage.
@@ -56,6 +59,8 @@ pub(crate) struct StageNode {
     pub(crate) steps: Vec<Step>,
     /// The FROM instruction.
     pub(crate) span: Span,
+    /// The same as text.
+    pub(crate) text: String,
     /// The base as written, for messages.
     pub(crate) base_word: Word,
     triggered: bool,
@@ -208,7 +213,7 @@ impl StageGraph {
     /// Returns the name of a stage in the titles of its steps; empty if it is the only one.
     pub(crate) fn title(&self, index: usize) -> String {
         match &self.stages[index].name {
-            _ if self.stages.len() + self.externals.len() == 1 => String::new(),
+            _ if self.alone => String::new(),
             Some(name) => name.clone(),
             None => format!("stage-{index}"),
         }

@@ -2,6 +2,7 @@
 //! Operations → protobuf messages.
 //!
 //! Spec: BuildKit `ops.proto`; −1 stands for "none" in every index, mode and timestamp.
+//! `Observed:` BuildKit 73ed6825 leaves the output of secrets and agents at 0, though they have none.
 
 use oci::Platform;
 
@@ -10,6 +11,9 @@ use crate::{
     ActionInput, CacheSharing, Chown, CopyAction, FileActionKind, FileOp, Mount, MountKind,
     NetworkMode, Op, Principal, RunOp, SecurityMode, VertexDigest,
 };
+
+/// The SSH agent that goes without a name on the wire. `Observed:` BuildKit 73ed6825.
+const DEFAULT_AGENT: &str = "default";
 
 pub(super) fn op(
     op: &Op,
@@ -106,6 +110,8 @@ fn exec(run: &RunOp) -> pb::ExecOp {
             })
             .collect(),
         cgroup_parent: run.cgroup_parent.clone(),
+        // What was made only to mount something never stays, whoever runs the graph.
+        remove_mount_stubs_recursive: true,
         valid_exit_codes: run.valid_exit_codes.clone(),
     };
     pb::ExecOp {
@@ -159,6 +165,7 @@ fn mount(mount: &Mount) -> pb::MountMessage {
             optional,
         } => {
             message.mount_type = 1;
+            message.output = 0;
             message.secret_opt = Some(secret(id, (*uid, *gid), *mode, *optional));
         }
         MountKind::Ssh {
@@ -169,6 +176,8 @@ fn mount(mount: &Mount) -> pb::MountMessage {
             optional,
         } => {
             message.mount_type = 2;
+            message.output = 0;
+            let id = if id == DEFAULT_AGENT { "" } else { id };
             message.ssh_opt = Some(secret(id, (*uid, *gid), *mode, *optional));
         }
         MountKind::Cache { id, sharing } => {
@@ -259,7 +268,12 @@ fn copy_message(copy: &CopyAction, input_count: usize) -> pb::CopyMessage {
         src: copy.src.clone(),
         dest: copy.dest.clone(),
         owner: owner(copy.owner.as_ref(), input_count),
-        mode: mode(copy.mode),
+        // Of two ways to say it only one may be used.
+        mode: if copy.mode_str.is_empty() {
+            mode(copy.mode)
+        } else {
+            0
+        },
         follow_symlink: copy.follow_symlink,
         dir_copy_contents: copy.dir_copy_contents,
         attempt_unpack: copy.attempt_unpack,

@@ -20,6 +20,56 @@ pub(super) struct Definition {
     pub(super) def: Vec<Vec<u8>>,
     #[prost(btree_map = "string, message", tag = "2")]
     pub(super) metadata: BTreeMap<String, OpMetadata>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) source: Option<Source>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Source {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub(super) locations: BTreeMap<String, Locations>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) infos: Vec<SourceInfo>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Locations {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) locations: Vec<Location>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SourceInfo {
+    #[prost(string, tag = "1")]
+    pub(super) filename: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) content: Vec<u8>,
+    #[prost(string, tag = "4")]
+    pub(super) language: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Location {
+    #[prost(int32, tag = "1")]
+    pub(super) source_index: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) ranges: Vec<Range>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Range {
+    #[prost(message, optional, tag = "1")]
+    pub(super) start: Option<Position>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) end: Option<Position>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Position {
+    #[prost(int32, tag = "1")]
+    pub(super) line: i32,
+    #[prost(int32, tag = "2")]
+    pub(super) character: i32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -28,6 +78,20 @@ pub(super) struct OpMetadata {
     pub(super) ignore_cache: bool,
     #[prost(btree_map = "string, string", tag = "2")]
     pub(super) description: BTreeMap<String, String>,
+    #[prost(btree_map = "string, bool", tag = "5")]
+    pub(super) caps: BTreeMap<String, bool>,
+    #[prost(message, optional, tag = "6")]
+    pub(super) progress_group: Option<ProgressGroupMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ProgressGroupMessage {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(string, tag = "2")]
+    pub(super) name: String,
+    #[prost(bool, tag = "3")]
+    pub(super) weak: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -128,6 +192,8 @@ pub(super) struct Meta {
     pub(super) ulimit: Vec<UlimitMessage>,
     #[prost(string, tag = "10")]
     pub(super) cgroup_parent: String,
+    #[prost(bool, tag = "11")]
+    pub(super) remove_mount_stubs_recursive: bool,
     #[prost(int32, repeated, tag = "12")]
     pub(super) valid_exit_codes: Vec<i32>,
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The wire form of the graph: BuildKit's LLB. The only place that knows protobuf.
 //!
-//! `digest` is what names vertices; [`definition`] is what a `buildkitd` would be sent.
+//! `digest` is what names vertices; [`definition`] is what a `buildkitd` would be sent, and
+//! [`definition_json`] is the same for people.
 //!
 //! Spec: BuildKit `solver/pb/ops.proto`; serialization is protobuf's canonical order (fields by
 //! number, map entries by key), which is what BuildKit's own marshalling emits.
 
+mod caps;
+mod define;
 mod encode;
+mod json;
 mod message;
 
 use oci::{Platform, sha256};
@@ -31,43 +35,19 @@ pub fn op_bytes(op: &Op, inputs: &[(&VertexDigest, u32)], platform: Option<&Plat
 }
 
 /// Returns the `pb.Definition` of everything that `result` needs, ending in the bare op that
-/// points at it.
+/// points at it. `language` is that of the source files, in the words of Linguist.
 ///
 /// Spec: BuildKit `ops.proto`, message `Definition`.
-pub fn definition(graph: &Graph, result: Edge) -> Vec<u8> {
-    let mut definition = message::Definition::default();
-    for id in graph.reachable(&[result]) {
-        let vertex = graph.vertex(id);
-        let inputs = input_digests(graph, &vertex.inputs);
-        definition
-            .def
-            .push(op_bytes(&vertex.op, &inputs, vertex.platform.as_ref()));
-        let mut metadata = message::OpMetadata {
-            ignore_cache: vertex.meta.ignore_cache,
-            ..message::OpMetadata::default()
-        };
-        if !vertex.meta.name.is_empty() {
-            metadata
-                .description
-                .insert("llb.customname".into(), vertex.meta.name.clone());
-        }
-        definition
-            .metadata
-            .insert(vertex.digest().to_string(), metadata);
-    }
-    let end = message::Op {
-        inputs: encode::inputs(&input_digests(graph, &[result])),
-        ..message::Op::default()
-    };
-    definition.def.push(end.encode_to_vec());
-    definition.encode_to_vec()
+pub fn definition(graph: &Graph, result: Option<Edge>, language: &str) -> Vec<u8> {
+    define::definition(graph, result, language).encode_to_vec()
 }
 
-fn input_digests<'g>(graph: &'g Graph, inputs: &[Edge]) -> Vec<(&'g VertexDigest, u32)> {
-    inputs
-        .iter()
-        .map(|edge| (graph.vertex(edge.vertex).digest(), edge.output))
-        .collect()
+/// Returns the definition as JSON, in the form of BuildKit's `frontend.convertllb`: `def` and
+/// `metadata` by digest, `source`.
+///
+/// Spec: protobuf's JSON mapping, fields that hold their default left out.
+pub fn definition_json(graph: &Graph, result: Option<Edge>, language: &str) -> serde_json::Value {
+    json::definition(&define::definition(graph, result, language))
 }
 
 #[cfg(test)]
@@ -114,7 +94,7 @@ mod tests {
             None,
             VertexMeta::default(),
         );
-        let bytes = definition(&graph, Edge::first(run));
+        let bytes = definition(&graph, Some(Edge::first(run)), "");
         let decoded = message::Definition::decode(bytes.as_slice()).unwrap();
         assert_eq!(decoded.def.len(), 3);
         assert_eq!(sha256(&decoded.def[1]), graph.vertex(run).digest().0);

@@ -1,0 +1,10 @@
+#! build-arg OVER=given
+#! build-arg UNUSED=1
+ARG OVER=default
+ARG PLAIN=plain-$OVER
+FROM busybox
+ARG OVER
+ARG PLAIN
+ARG LOCAL=${PLAIN}-local
+ARG NONE
+RUN echo $OVER $PLAIN $LOCAL $NONE $UNDECLARED

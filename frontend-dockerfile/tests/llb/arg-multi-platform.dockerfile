@@ -1,0 +1,4 @@
+#! build-arg BUILDKIT_MULTI_PLATFORM=1
+FROM busybox
+RUN one
+WORKDIR /w

@@ -1,0 +1,6 @@
+#! build-arg TARGETARCH=sparc
+#! build-arg TARGETSTAGE=mine
+FROM busybox AS x
+ARG TARGETARCH
+ARG TARGETSTAGE
+RUN env

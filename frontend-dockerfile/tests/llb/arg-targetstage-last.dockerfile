@@ -1,0 +1,4 @@
+FROM busybox AS first
+FROM busybox AS Last
+ARG TARGETSTAGE
+RUN env

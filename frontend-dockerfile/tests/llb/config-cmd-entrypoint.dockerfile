@@ -1,0 +1,6 @@
+FROM busybox
+CMD ["a"]
+ENTRYPOINT ["b"]
+FROM busybox
+ENTRYPOINT []
+CMD []

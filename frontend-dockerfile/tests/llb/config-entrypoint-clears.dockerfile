@@ -1,0 +1,3 @@
+FROM llb-full:1
+ENTRYPOINT other
+HEALTHCHECK NONE

@@ -1,0 +1,4 @@
+FROM busybox
+ARG P="80 443"
+EXPOSE $P 22/tcp
+EXPOSE 127.0.0.1:8080:81/sctp

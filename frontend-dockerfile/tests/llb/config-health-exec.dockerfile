@@ -1,0 +1,3 @@
+FROM busybox
+HEALTHCHECK CMD ["curl", "-f", "x"]
+HEALTHCHECK --retries=3 CMD true && false

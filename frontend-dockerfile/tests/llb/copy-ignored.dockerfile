@@ -1,0 +1,5 @@
+#! ignore *.log
+#! ignore !keep.log
+#! ignore /dir
+FROM busybox
+COPY . /x

@@ -1,0 +1,3 @@
+#! build-arg SOURCE_DATE_EPOCH=1600000000
+FROM busybox
+COPY a /a

@@ -1,0 +1,7 @@
+# escape=`
+FROM busybox
+ENV W=C:\dir
+RUN echo a `
+  b
+COPY a `
+  /b

@@ -1,0 +1,5 @@
+ARG NAME=busy
+ARG TAG=latest
+FROM ${NAME}box:$TAG
+ARG TAG
+RUN echo $TAG $NAME

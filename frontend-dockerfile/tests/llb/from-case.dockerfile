@@ -1,0 +1,4 @@
+from busybox as Build
+run true
+FROM scratch
+copy --from=BUILD /bin/sh /

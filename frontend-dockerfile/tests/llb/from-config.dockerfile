@@ -1,0 +1,2 @@
+FROM llb-full:1
+RUN echo $A

@@ -1,0 +1,3 @@
+FROM llb-empty:1
+COPY a /
+RUN ["/a"]

@@ -1,0 +1,2 @@
+FROM busybox:latest AS base
+RUN true

@@ -1,0 +1,2 @@
+FROM busybox
+RUN --mount=from=scratch,target=/s a

@@ -1,0 +1,3 @@
+#! shm-size 4096
+FROM busybox
+RUN --mount=target=/dev/zzz --mount=type=tmpfs,target=/dev/aaa true

@@ -1,0 +1,9 @@
+#! no-cache
+FROM busybox AS a
+WORKDIR /w
+RUN x
+COPY a /a
+COPY --link b /b
+FROM a
+RUN --mount=type=cache,target=/c,uid=1 y
+ADD https://example.com/f /f

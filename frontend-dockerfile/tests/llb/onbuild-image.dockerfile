@@ -1,0 +1,2 @@
+FROM llb-onbuild:1
+RUN after

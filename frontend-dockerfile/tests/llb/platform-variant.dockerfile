@@ -1,0 +1,4 @@
+#! platform linux/arm/v7
+FROM llb-full:1
+ARG TARGETPLATFORM TARGETVARIANT
+RUN x

@@ -1,0 +1,2 @@
+FROM llb-arm:1
+RUN x

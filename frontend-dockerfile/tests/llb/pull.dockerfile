@@ -1,0 +1,4 @@
+#! pull
+FROM busybox
+RUN x
+COPY --from=llb-full:1 /a /b

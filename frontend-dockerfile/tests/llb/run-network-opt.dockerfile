@@ -1,0 +1,4 @@
+#! network none
+FROM busybox
+RUN --network=default c
+RUN --network=host b

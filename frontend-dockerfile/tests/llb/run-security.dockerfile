@@ -1,0 +1,3 @@
+FROM busybox
+RUN --security=insecure a
+RUN --security=sandbox b

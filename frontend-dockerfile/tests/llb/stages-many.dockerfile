@@ -1,0 +1,18 @@
+FROM busybox AS a
+RUN 1
+FROM busybox
+RUN 1
+RUN 2
+FROM a AS c
+RUN 1
+RUN 2
+RUN 3
+RUN 4
+RUN 5
+RUN 6
+RUN 7
+RUN 8
+RUN 9
+RUN 10
+COPY --from=a /1 /1
+COPY --from=1 /2 /2

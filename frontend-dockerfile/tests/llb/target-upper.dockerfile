@@ -1,0 +1,5 @@
+#! target MID
+FROM busybox AS mid
+RUN b
+FROM busybox
+RUN c
