@@ -37,6 +37,8 @@ pub(crate) enum Joint {
     Ast,
     /// The graph and the image config.
     Graph,
+    /// The graph in BuildKit's form, as JSON.
+    Llb,
     /// The cache keys.
     Keys,
     /// The layers.

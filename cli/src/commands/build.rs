@@ -34,7 +34,8 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
         return check::run(&request.input);
     }
     let builder = open(session, Some(runtime))?;
-    if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Keys)) = args.result.print {
+    if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Llb | Joint::Keys)) = args.result.print
+    {
         return print::before(joint, &builder, &request.input);
     }
     let shown = Arc::new(Progress::start(kind, &session.environment));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use builder::Builder;
 use builder::progress::Silent;
 use frontend_dockerfile::{BuildInput, DockerfileFrontend, parse};
+use graph::{Plan, PlanTarget};
 use oci::layer::LayerReader;
 use oci::layout::Layout;
 use oci::{Descriptor, Image, Platform};
@@ -28,13 +29,14 @@ pub(super) fn before(joint: Joint, builder: &Builder, input: &BuildInput) -> Res
             let parsed = parsed.map_err(|found| problems(&input.source, &found))?;
             report::print(&parsed.to_text(&input.source).to_string())
         }
-        Joint::Graph | Joint::Keys => session::block_on_droppable(async {
+        Joint::Graph | Joint::Llb | Joint::Keys => session::block_on_droppable(async {
             let plan = builder
                 .plan(&DockerfileFrontend, input, Arc::new(Silent))
                 .await;
             let plan = plan.map_err(|error| frontend_failure(&error))?;
             report::print(&match joint {
                 Joint::Keys => builder::keys_text(&plan),
+                Joint::Llb => llb_text(&plan),
                 _ => plan.to_string(),
             })
         }),
@@ -52,7 +54,7 @@ pub(super) fn after(joint: Joint, layout: &Layout, image: &Descriptor) -> Result
     let image = image_list::read(layout, &entry, &Platform::host())?;
     match joint {
         Joint::Layers => report::print(&layers(layout, &image)?),
-        Joint::Ast | Joint::Graph | Joint::Keys | Joint::Image => {
+        Joint::Ast | Joint::Graph | Joint::Llb | Joint::Keys | Joint::Image => {
             let config: serde_json::Value = serde_json::from_slice(image.config_bytes())
                 .map_err(|error| Failure::from_error(Exit::Store, &error))?;
             let manifest = serde_json::to_string_pretty(image.manifest());
@@ -61,6 +63,21 @@ pub(super) fn after(joint: Joint, layout: &Layout, image: &Descriptor) -> Result
             report::print(&format!("{}\n{}\n", texts[0], texts[1]))
         }
     }
+}
+
+/// Returns the LLB as BuildKit's `frontend.convertllb` shows it; with a list of platforms, of each
+/// by its name.
+fn llb_text(plan: &Plan) -> String {
+    let definition =
+        |target: &PlanTarget| graph::llb::definition_json(&plan.graph, target.result, "Dockerfile");
+    let value = match plan.targets.as_slice() {
+        [only] if !plan.is_index => definition(only),
+        several => several
+            .iter()
+            .map(|target| (target.platform.to_string(), definition(target)))
+            .collect(),
+    };
+    format!("{value:#}\n")
 }
 
 /// Returns what each layer has, one line per entry: type, mode, owner, size, time, path.
