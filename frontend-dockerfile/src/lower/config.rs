@@ -29,17 +29,12 @@ impl Lowering<'_> {
         &self,
         stage: &StageState,
         pairs: &[Pair],
-        name: &str,
     ) -> Result<Vec<(String, String)>, Diagnostic> {
         let mut expanded = Vec::with_capacity(pairs.len());
         for pair in pairs {
+            // Only a name that is written empty is refused, by the parser. `Observed:` BuildKit
+            // 73ed6825.
             let key = self.expand(stage, &pair.key)?;
-            if key.is_empty() {
-                return Err(Diagnostic::error(
-                    pair.key.span,
-                    format!("{name} names can not be blank"),
-                ));
-            }
             expanded.push((key, self.expand(stage, &pair.value)?));
         }
         Ok(expanded)
@@ -47,7 +42,7 @@ impl Lowering<'_> {
 
     pub(super) fn env(&self, stage: &mut StageState, pairs: &[Pair]) -> Outcome {
         let mut history = "ENV".to_owned();
-        for (name, value) in self.pairs(stage, pairs, "ENV")? {
+        for (name, value) in self.pairs(stage, pairs)? {
             history.extend([" ", &name, "=", &value]);
             stage.env.set(&name, &value);
             stage.set_config_env(&name, &value);
@@ -58,7 +53,7 @@ impl Lowering<'_> {
 
     pub(super) fn label(&self, stage: &mut StageState, pairs: &[Pair]) -> Outcome {
         let mut history = "LABEL".to_owned();
-        for (name, value) in self.pairs(stage, pairs, "LABEL")? {
+        for (name, value) in self.pairs(stage, pairs)? {
             history.extend([" ", &name, "=", &value]);
             stage.image.config.labels.insert(name, value);
         }
@@ -172,7 +167,10 @@ impl Lowering<'_> {
         meta.ignore_cache = false;
         let mut file = files::FileBuilder::new(stage.tree);
         let user = &stage.image.config.user;
-        let owner = (!user.is_empty()).then(|| files::chown(user, file.current()));
+        let owner = (!user.is_empty()).then(|| file.owner(user)).transpose();
+        let owner = owner.map_err(|problem| {
+            Diagnostic::error(step.instruction.span, problem).help("name the user by a number")
+        })?;
         file.push(
             ActionInput::Scratch,
             FileActionKind::Mkdir(MkdirAction {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use graph::{CopyAction, Edge, FileActionKind, Op, ProgressGroup, SourceOp, VertexMeta};
+use graph::{Chown, CopyAction, Edge, FileActionKind, Op, ProgressGroup, SourceOp, VertexMeta};
 use oci::Digest;
 
 use super::chmod::{self, Chmod};
@@ -36,6 +36,22 @@ struct Expanded<'a> {
     common: CopyAction,
 }
 
+impl Expanded<'_> {
+    fn owner(&self, file: &FileBuilder) -> Result<Option<Chown>, Diagnostic> {
+        let word = self.transfer.chown.as_ref();
+        let owner = self.chown.as_deref().map(|text| file.owner(text));
+        owner.transpose().map_err(|message| {
+            let span = word.map(|word| word.span).unwrap_or_default();
+            let help = if self.transfer.link {
+                "write a number, or leave out `--link`, whose files don't know the stage"
+            } else {
+                "write a number"
+            };
+            Diagnostic::error(span, message).help(help)
+        })
+    }
+}
+
 impl Lowering<'_> {
     pub(super) fn copy(
         &mut self,
@@ -53,18 +69,16 @@ impl Lowering<'_> {
         let step_number = stage.counter.step;
         let meta = self.meta(stage, step, &title);
         let mut file = FileBuilder::new(if linked { None } else { stage.tree });
-        let owner = |file: &FileBuilder| {
-            copy.chown
-                .as_deref()
-                .map(|text| files::chown(text, file.current()))
-        };
+        let owner = copy.owner(&file)?;
         for (source, word) in &copy.sources {
-            let owner = owner(&file);
             let (tree, action) = self.source(&copy, source, word, &origin, &meta.name)?;
             let input = file.input(tree);
             file.push(
                 input,
-                FileActionKind::Copy(Box::new(CopyAction { owner, ..action })),
+                FileActionKind::Copy(Box::new(CopyAction {
+                    owner: owner.clone(),
+                    ..action
+                })),
             );
         }
         for inline in &transfer.inline {
@@ -85,7 +99,7 @@ impl Lowering<'_> {
             let input = file.input(Some(tree));
             let action = CopyAction {
                 src: paths::resolve("/", &inline.name.text),
-                owner: owner(&file),
+                owner: owner.clone(),
                 ..copy.common.clone()
             };
             file.push(input, FileActionKind::Copy(Box::new(action)));

@@ -11,26 +11,62 @@ use graph::{
 pub(super) struct FileBuilder {
     inputs: Vec<Edge>,
     actions: Vec<FileAction>,
+    /// The tree that the chain started from.
+    base: ActionInput,
+    /// The tree that the next action changes.
     current: ActionInput,
 }
 
 impl FileBuilder {
     /// Returns a chain that starts from `tree`; none is the empty tree.
     pub(super) fn new(tree: Option<Edge>) -> Self {
+        let base = match tree {
+            Some(_) => ActionInput::Input(0),
+            None => ActionInput::Scratch,
+        };
         Self {
-            current: if tree.is_some() {
-                ActionInput::Input(0)
-            } else {
-                ActionInput::Scratch
-            },
+            base,
+            current: base,
             inputs: tree.into_iter().collect(),
             actions: Vec::new(),
         }
     }
 
-    /// Returns the tree that the next action changes.
-    pub(super) fn current(&self) -> ActionInput {
-        self.current
+    /// Returns the owner that `user[:group]` names. Names are looked up in the tree that the chain
+    /// started from.
+    ///
+    /// # Errors
+    ///
+    /// The name that cannot be looked up, because that tree is empty.
+    pub(super) fn owner(&self, text: &str) -> Result<Chown, String> {
+        let (user, group) = match text.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (text, None),
+        };
+        Ok(Chown {
+            user: Some(self.principal(user)?),
+            group: group.map(|group| self.principal(group)).transpose()?,
+        })
+    }
+
+    fn principal(&self, name: &str) -> Result<Principal, String> {
+        // `--chown=user:` has an empty group, which is 0 and not the user's own.
+        if name.is_empty() || name == "root" {
+            return Ok(Principal::Id(0));
+        }
+        // A number that does not fit 31 bits is a name. `Observed:` BuildKit 73ed6825.
+        if let Ok(id) = name.parse::<i32>() {
+            return Ok(Principal::Id(id.cast_unsigned()));
+        }
+        if self.base == ActionInput::Scratch {
+            return Err(format!(
+                "`{name}` cannot be looked up: there is no /etc/passwd to find it in"
+            ));
+        }
+        Ok(Principal::Name {
+            name: name.to_owned(),
+            input: self.base,
+        })
     }
 
     /// Makes a tree readable by actions.
@@ -65,30 +101,6 @@ impl FileBuilder {
             actions: self.actions,
         });
         Edge::first(graph.add(op, self.inputs, None, meta))
-    }
-}
-
-/// Returns the owner that `user[:group]` names; names are looked up in `tree`.
-pub(super) fn chown(text: &str, tree: ActionInput) -> Chown {
-    let principal = |name: &str| match name {
-        // `--chown=user:` has an empty group, which is 0 and not the user's own.
-        "root" | "" => Principal::Id(0),
-        // A number that does not fit 31 bits is a name. `Observed:` BuildKit 73ed6825.
-        name => match name.parse::<i32>() {
-            Ok(id) => Principal::Id(id.cast_unsigned()),
-            Err(_) => Principal::Name {
-                name: name.to_owned(),
-                input: tree,
-            },
-        },
-    };
-    let (user, group) = match text.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (text, None),
-    };
-    Chown {
-        user: Some(principal(user)),
-        group: group.map(principal),
     }
 }
 

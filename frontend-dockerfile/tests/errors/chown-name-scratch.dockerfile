@@ -1,0 +1,4 @@
+FROM scratch
+COPY --chown=bob:staff a /b
+USER app
+WORKDIR /x

@@ -1,0 +1,4 @@
+FROM busybox
+ENV $nothing=x A=
+LABEL $nothing=y "$nothing z"=1
+RUN env
