@@ -133,6 +133,9 @@ pub(crate) struct InputArgs {
     /// Ask registries for base images even if they are here
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true)]
     pub(crate) pull: bool,
+    /// Refuse a Dockerfile that asks for another frontend (`# syntax=`) than kiln's
+    #[arg(long)]
+    pub(crate) frontend_strict: bool,
 }
 
 /// What steps see.

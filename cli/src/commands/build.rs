@@ -7,7 +7,7 @@ use builder::{BuildOutcome, Builder, BuilderOptions, EnterOptions, Runtime};
 use frontend_dockerfile::DockerfileFrontend;
 
 use super::build_input;
-use super::{build_output, build_result, check, print};
+use super::{build_output, build_result, check, frontend, print};
 use crate::args::build::{BuildArgs, Joint};
 use crate::context;
 use crate::progress::{self, Progress};
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
     let scratch = session.root().join("tmp");
     let source = context::open(&args.context, args.input.file.as_deref(), &scratch)?;
     let request = build_input::prepare(args, session, &source)?;
+    frontend::check(&request.input, args.input.frontend_strict)?;
     if args.unsupported.wants_check() {
         return check::run(&request.input);
     }

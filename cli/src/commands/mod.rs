@@ -6,6 +6,7 @@ mod build_input;
 mod build_output;
 mod build_result;
 mod check;
+mod frontend;
 mod history;
 mod image_list;
 mod images;
