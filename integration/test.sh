@@ -31,6 +31,7 @@ debootstrap debootstrap
 newuidmap uidmap
 taskset util-linux
 git git
+ssh-agent openssh-client
 cc build-essential
 cmake cmake
 pip3 python3-pip

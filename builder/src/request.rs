@@ -8,6 +8,7 @@ use oci::Reference;
 
 use crate::pins::SourcePins;
 use crate::secret::Secrets;
+use crate::ssh::SshAgents;
 
 /// One build.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct BuildRequest<I> {
     pub secrets: Secrets,
     /// What sources were found to be before the build, if any were fetched for it.
     pub pins: SourcePins,
+    /// SSH agents that steps may sign with.
+    pub ssh: SshAgents,
     /// A CA bundle of the host that RUN steps trust (`--host-ca`).
     pub host_ca: Option<PathBuf>,
     /// `SOURCE_DATE_EPOCH` in seconds: the time of everything that the build makes.

@@ -80,6 +80,17 @@ pub enum StepError {
     /// A required secret was not given.
     #[error("secret {0:?} is required and was not given")]
     SecretMissing(String),
+    /// A required SSH agent was not given.
+    #[error("SSH agent {0:?} is required and was not given (give one with `--ssh {0}`)")]
+    SshMissing(String),
+    /// The socket of an SSH agent could not be made.
+    #[error("cannot make a socket for SSH agent {id:?}")]
+    SshSocket {
+        /// Which agent.
+        id: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A named context was not given.
     #[error("build context {0:?} was not given")]
     ContextMissing(String),

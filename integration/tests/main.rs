@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `transcripts` | what a person sees, typed and printed, as documentation that is run |
 //! | `interop` | skopeo, docker, buildah and umoci read what we write, and we what they write |
+//! | `agents` | `RUN --mount=type=ssh`, with OpenSSH's own programs |
 //! | `bad_input` | a clear error, nothing half-written, and a next command that works |
 //! | `determinism` | the same input gives the same digest, anywhere |
 //! | `git` | repositories as sources of ADD: what comes in, what does not, and what failures say |
@@ -13,6 +14,8 @@
 //! | `tutorials` | Dockerfiles as tutorials show them, unchanged, on Debian base images |
 //! | `tidy` | the rules of the source tree itself |
 
+#[cfg(test)]
+mod agents;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]

@@ -123,7 +123,8 @@ pub enum MountSource {
         /// The path inside it, resolved as in a chroot; empty for all of it.
         selector: String,
     },
-    /// A file or directory of the host that its user named (`kiln run -v`), with what is mounted
+    /// A file or directory of the host that its user named (`kiln run -v`), or a socket that the
+    /// caller serves, with what is mounted
     /// below it.
     HostPath(PathBuf),
     /// An empty file system in memory.

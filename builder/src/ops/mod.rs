@@ -33,6 +33,7 @@ use crate::result::{self, LayerNote, Origin};
 use crate::secret::Secrets;
 use crate::solver::driver::{Executor, Ran, RecordKeys};
 use crate::solver::key::Selector;
+use crate::ssh::SshAgents;
 use crate::step_error::StepError;
 
 /// The result of a vertex.
@@ -57,6 +58,7 @@ pub(crate) struct Ops {
     pub(crate) secrets: Secrets,
     pub(crate) git: GitOptions,
     pub(crate) pins: SourcePins,
+    pub(crate) ssh: SshAgents,
     pub(crate) entitlements: Entitlements,
     pub(crate) host_ca: Option<host_ca::HostCa>,
     pub(crate) source_date_epoch: Option<i64>,

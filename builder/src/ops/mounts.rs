@@ -7,12 +7,14 @@
 //! | cache | a directory that outlives the build | stay |
 //! | tmpfs | memory | are dropped |
 //! | secret | one file in memory | are dropped |
+//! | ssh | a socket of kiln's own that passes on requests to an agent | — |
 
 use cache::{ActiveSnapshot, CacheMount, CacheMountRequest, Owner, SnapshotId};
 use graph::{CacheSharing, Mount, MountKind, RunOp};
 use runtime::{MountSource, Overlay, Step};
 
 use super::{Ops, Output, context, file};
+use crate::ssh::{AgentSocket, SocketOwner};
 use crate::step_error::StepError;
 
 /// What must live until the step has ended.
@@ -20,6 +22,7 @@ use crate::step_error::StepError;
 pub(crate) struct Held {
     scratch: Vec<ActiveSnapshot>,
     caches: Vec<CacheMount>,
+    agents: Vec<AgentSocket>,
 }
 
 /// Adds all mounts of a process but the root to `step`.
@@ -101,9 +104,42 @@ fn source(
             None if *optional => Ok(None),
             None => Err(StepError::SecretMissing(id.clone())),
         },
-        MountKind::Ssh { optional: true, .. } => Ok(None),
-        MountKind::Ssh { .. } => Err(StepError::Unsupported("RUN --mount=type=ssh")),
+        &MountKind::Ssh {
+            ref id,
+            uid,
+            gid,
+            mode,
+            optional,
+        } => {
+            let owner = SocketOwner { mode, uid, gid };
+            ssh(ops, id, owner, optional, held)
+        }
     }
+}
+
+/// Makes the socket of a step to an agent. It is served until the step has ended.
+fn ssh(
+    ops: &Ops,
+    id: &str,
+    owner: SocketOwner,
+    optional: bool,
+    held: &mut Held,
+) -> Result<Option<MountSource>, StepError> {
+    let Some(agent) = ops.ssh.get(id) else {
+        if optional {
+            return Ok(None);
+        }
+        return Err(StepError::SshMissing(id.into()));
+    };
+    let parent = ops.store.path().join("tmp");
+    let socket = AgentSocket::listen(&parent, agent, owner);
+    let socket = socket.map_err(|source| StepError::SshSocket {
+        id: id.into(),
+        source,
+    })?;
+    let path = socket.path();
+    held.agents.push(socket);
+    Ok(Some(MountSource::HostPath(path)))
 }
 
 /// Returns the tree of an input; a local directory is copied, so that the step sees neither what

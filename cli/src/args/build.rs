@@ -10,6 +10,7 @@ use oci::{Platform, Reference};
 use super::build_context::{ContextArg, NamedContext, parse_named};
 use super::output::OutputArg;
 use super::secret::SecretArg;
+use super::ssh::SshArg;
 use super::value::{self, Pair, UlimitArg};
 
 /// How a build reports what it does.
@@ -144,6 +145,9 @@ pub(crate) struct StepArgs {
     /// Secret that steps may mount: id=ID[,src=FILE|,env=NAME]
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<SecretArg>,
+    /// SSH agent or keys that steps may sign with: default, ID=SOCKET, or ID=KEY[,KEY]
+    #[arg(long, value_name = "ID[=PATH]")]
+    pub(crate) ssh: Vec<SshArg>,
     /// Line in /etc/hosts of steps
     #[arg(long, value_name = "HOST:IP", value_parser = value::parse_host)]
     pub(crate) add_host: Vec<(String, IpAddr)>,

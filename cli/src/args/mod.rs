@@ -12,6 +12,7 @@ pub(crate) mod output;
 pub(crate) mod registry;
 pub(crate) mod run;
 pub(crate) mod secret;
+pub(crate) mod ssh;
 pub(crate) mod system;
 #[cfg(test)]
 mod tests;

@@ -35,8 +35,6 @@ pub(crate) struct UnsupportedArgs {
     #[arg(long, hide = true)]
     resource: Vec<String>,
     #[arg(long, hide = true)]
-    ssh: Vec<String>,
-    #[arg(long, hide = true)]
     squash: bool,
     #[arg(long, hide = true)]
     security_opt: Vec<String>,
@@ -85,7 +83,7 @@ impl UnsupportedArgs {
         let default = |text: &Option<String>, fine: &[&str]| {
             text.as_deref().is_some_and(|text| !fine.contains(&text))
         };
-        let asked: [(&str, bool); 19] = [
+        let asked: [(&str, bool); 18] = [
             ("--annotation", !self.annotation.is_empty()),
             (
                 "--attest",
@@ -112,7 +110,6 @@ impl UnsupportedArgs {
             ),
             ("--security-opt", !self.security_opt.is_empty()),
             ("--squash", self.squash),
-            ("--ssh", !self.ssh.is_empty()),
             (
                 "--rm=false",
                 self.rm.as_deref().is_some_and(|text| text == "false"),

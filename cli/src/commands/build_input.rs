@@ -12,6 +12,7 @@ use oci::Platform;
 
 use super::build_output::{compression, outputs, tags};
 use super::pull::platform;
+use super::ssh_agents;
 use crate::args::build::{BuildArgs, Entitlement, NetworkArg, StepArgs};
 use crate::args::build_context::NamedContext;
 use crate::args::secret::{SecretArg, SecretSource};
@@ -49,6 +50,7 @@ pub(super) fn prepare(
         outputs: outputs(args)?,
         secrets: secrets(&args.steps.secret, environment)?,
         pins: SourcePins::default(),
+        ssh: ssh_agents::agents(&args.steps.ssh, environment)?,
         host_ca: session
             .settings
             .host_ca(args.steps.host_ca.as_ref(), environment)?,

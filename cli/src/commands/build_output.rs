@@ -173,7 +173,6 @@ mod tests {
         for (words, message) in [
             (&["--push"][..], "needs a name"),
             (&["-o", "out", "--iidfile", "x"], "--iidfile"),
-            (&["--ssh", "default"], "--ssh"),
             (&["--squash"], "--squash"),
             (&["--provenance=true"], "--provenance"),
             (&["--cache-from", "x"], "--cache-from"),

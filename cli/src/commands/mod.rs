@@ -22,6 +22,7 @@ mod rmi;
 mod run;
 mod save;
 mod serve;
+mod ssh_agents;
 mod tag;
 
 use crate::args::registry::RegistryCommand;
