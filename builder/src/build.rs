@@ -31,6 +31,13 @@ pub struct BuildOutcome {
     pub config_digest: Option<Digest>,
 }
 
+/// The images of a build, one per platform.
+struct Documents {
+    images: Vec<Image>,
+    /// Whether an index goes over them, even over one.
+    as_index: bool,
+}
+
 /// The last state of a build, for `--print`.
 #[derive(Debug)]
 pub struct Solved {
@@ -90,11 +97,11 @@ impl Builder {
         if cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
-        let images = Images {
-            is_index: solved.plan.is_index,
+        let documents = Documents {
             images,
+            as_index: solved.plan.multi_platform,
         };
-        let outcome = self.store_image(images, request, report).await?;
+        let outcome = self.store_image(documents, request, report).await?;
         self.export(&solved, &outcome, request, report).await?;
         Ok(outcome)
     }
@@ -172,11 +179,11 @@ impl Builder {
     /// Writes the documents, makes everything durable, then moves the tags.
     async fn store_image<I, E: std::error::Error + 'static>(
         &self,
-        images: Images,
+        documents: Documents,
         request: &BuildRequest<I>,
         report: &StepReport,
     ) -> Result<BuildOutcome, BuildError<E>> {
-        let [first, ..] = images.images.as_slice() else {
+        let [first, ..] = documents.images.as_slice() else {
             return Ok(BuildOutcome {
                 descriptor: None,
                 config_digest: None,
@@ -192,7 +199,7 @@ impl Builder {
         let config_digest = first.id().clone();
         let tags = request.tags.clone();
         let stored = tokio::task::spawn_blocking(move || {
-            write_image(&layout, &store, &images, &tags, to_store)
+            write_image(&layout, &store, &documents, &tags, to_store)
         })
         .await
         .expect("writing an image does not panic");
@@ -236,7 +243,7 @@ impl Builder {
                 .collect();
             let exported = Exported {
                 trees,
-                is_index: solved.plan.is_index,
+                is_index: solved.plan.multi_platform,
                 descriptor: outcome.descriptor.clone(),
                 tags: request.tags.clone(),
                 source_date_epoch: solved.ops.source_date_epoch,
@@ -285,28 +292,21 @@ impl Solved {
     }
 }
 
-/// The images of a build, one per platform.
-struct Images {
-    images: Vec<Image>,
-    /// Whether an index names them, even if there is one.
-    is_index: bool,
-}
-
 /// Blobs first, then everything is forced to disk, then the tags: whoever sees a tag sees it all.
 fn write_image(
     layout: &oci::layout::Layout,
     store: &cache::Store,
-    images: &Images,
+    documents: &Documents,
     tags: &[Reference],
     to_store: bool,
 ) -> Result<Descriptor, StoreImageError> {
-    let mut descriptors = Vec::with_capacity(images.images.len());
-    for image in &images.images {
+    let mut descriptors = Vec::with_capacity(documents.images.len());
+    for image in &documents.images {
         let mut descriptor = image.write(layout)?;
         descriptor.platform = Some(image.config().platform());
         descriptors.push(descriptor);
     }
-    let descriptor = if let ([only], false) = (descriptors.as_mut_slice(), images.is_index) {
+    let descriptor = if let ([only], false) = (descriptors.as_mut_slice(), documents.as_index) {
         only.platform = None;
         only.clone()
     } else {

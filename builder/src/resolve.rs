@@ -49,13 +49,19 @@ impl Resolver {
         platform: &Platform,
         mode: ResolveMode,
     ) -> Result<(Digest, Image), ResolveError> {
-        if mode != ResolveMode::Pull
-            && let Some(found) = self.find_local(reference, platform).await?
-        {
-            return Ok(found);
-        }
+        let local = match mode {
+            ResolveMode::Pull => None,
+            ResolveMode::Default | ResolveMode::Local => {
+                self.find_local(reference, platform).await?
+            }
+        };
+        let fallback = match local {
+            Some((found, true)) => return Ok(found),
+            Some((found, false)) => Some(found),
+            None => None,
+        };
         if mode == ResolveMode::Local {
-            return Err(ResolveError::NotFound {
+            return fallback.ok_or_else(|| ResolveError::NotFound {
                 reference: reference.clone(),
                 source: None,
             });
@@ -65,15 +71,21 @@ impl Resolver {
         let resolved = self.client.resolve(reference, platform).await;
         let resolved = resolved.map_err(|error| refused(reference, platform, error));
         self.report.end_with(step, &resolved);
-        resolved.map(|resolved| (resolved.digest, resolved.image))
+        // Docs: BuildKit takes an image that stands alone whatever it is for; the frontend warns.
+        match (resolved, fallback) {
+            (Ok(resolved), _) => Ok((resolved.digest, resolved.image)),
+            (Err(_), Some(fallback)) => Ok(fallback),
+            (Err(error), None) => Err(error),
+        }
     }
 
-    /// A local image for another platform does not count, as if it were not there.
+    /// A local image for another platform does not count if it is one of several: the registry has
+    /// the others. One that stands alone is found, with false, for want of a better one.
     async fn find_local(
         &self,
         reference: &Reference,
         platform: &Platform,
-    ) -> Result<Option<(Digest, Image)>, ResolveError> {
+    ) -> Result<Option<((Digest, Image), bool)>, ResolveError> {
         let (layout, name, platform) = (self.layout.clone(), reference.clone(), platform.clone());
         let found = tokio::task::spawn_blocking(move || {
             let Some(descriptor) = layout
@@ -83,6 +95,7 @@ impl Resolver {
                 return Ok(None);
             };
             let index = descriptor.annotations.get(ANNOTATION_INDEX_DIGEST);
+            let stands_alone = index.is_none() && descriptor.media_type.is_manifest();
             let digest = index
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_else(|| descriptor.digest.clone());
@@ -90,7 +103,7 @@ impl Resolver {
                 return Ok(None);
             };
             let fits = platform.match_rank(&image.config().platform()).is_some();
-            Ok(fits.then_some((digest, image)))
+            Ok((fits || stands_alone).then_some(((digest, image), fits)))
         });
         let found: Result<_, Box<ResolveError>> =
             found.await.expect("reading an image does not panic");

@@ -41,14 +41,17 @@ pub enum DockerfileError {
         #[source]
         source: Box<ResolveError>,
     },
+    /// `BUILDKIT_MULTI_PLATFORM` is no truth value, or is false for several platforms.
+    #[error("BUILDKIT_MULTI_PLATFORM={value} {}", if *.platforms > 1 { format!("contradicts --platform with {} platforms", .platforms) } else { "is neither true nor false".to_owned() })]
+    MultiPlatform {
+        /// The value of the build argument.
+        value: String,
+        /// For how many platforms the build is; 1 if the value itself is wrong.
+        platforms: usize,
+    },
     /// `SOURCE_DATE_EPOCH` is not a number of seconds.
     #[error("SOURCE_DATE_EPOCH `{0}` is not a number of seconds since 1970")]
     Epoch(String),
-    /// `BUILDKIT_MULTI_PLATFORM` is no truth value, or denies several platforms.
-    #[error(
-        "BUILDKIT_MULTI_PLATFORM `{0}` is not true or false, or is false for several platforms"
-    )]
-    MultiPlatform(String),
 }
 
 /// A Dockerfile and what is wrong with it.

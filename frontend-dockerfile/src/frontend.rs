@@ -27,7 +27,7 @@ use graph::pattern::Patterns;
 
 /// The build argument and global ARG that fixes all times.
 const EPOCH_ARG: &str = "SOURCE_DATE_EPOCH";
-/// The build argument that treats one platform as a list of one.
+/// The build argument that makes an index of one image too.
 const MULTI_PLATFORM_ARG: &str = "BUILDKIT_MULTI_PLATFORM";
 
 /// Lowers Dockerfiles.
@@ -52,7 +52,6 @@ impl Frontend for DockerfileFrontend {
             text: input.source.text().to_owned(),
         });
         let explicit = !input.options.platforms.is_empty();
-        let multi = multi_platform(&input.options)?;
         let platforms = if explicit {
             input.options.platforms.clone()
         } else {
@@ -61,8 +60,8 @@ impl Frontend for DockerfileFrontend {
         let mut plan = Plan {
             graph: Graph::new(),
             targets: Vec::new(),
+            multi_platform: multi_platform(input, platforms.len())?,
             source_date_epoch: None,
-            is_index: multi,
         };
         for platform in &platforms {
             let build = PlatformBuild {
@@ -72,7 +71,7 @@ impl Frontend for DockerfileFrontend {
                 file: &file,
                 platform: &platform.normalized(),
                 explicit,
-                multi,
+                multi: plan.multi_platform,
             };
             let (target, epoch) = build.lower(resolver, &mut plan.graph).await?;
             plan.targets.push(target);
@@ -82,16 +81,22 @@ impl Frontend for DockerfileFrontend {
     }
 }
 
-/// Tells whether steps name their platform, and the result is an index.
-fn multi_platform(options: &BuildOptions) -> Result<bool, DockerfileError> {
-    let several = options.platforms.len() > 1;
-    match options.build_args.get(MULTI_PLATFORM_ARG) {
-        None => Ok(several),
-        Some(text) if text.is_empty() => Ok(several),
-        Some(text) => match parse_bool(text) {
-            Some(wanted) if wanted || !several => Ok(wanted),
-            _ => Err(DockerfileError::MultiPlatform(text.clone())),
-        },
+/// Tells whether the result is an index. Docs: BuildKit's `BUILDKIT_MULTI_PLATFORM`, read as Go
+/// reads truth values.
+fn multi_platform(input: &BuildInput, platforms: usize) -> Result<bool, DockerfileError> {
+    let several = platforms > 1;
+    let value = input.options.build_args.get(MULTI_PLATFORM_ARG);
+    let Some(value) = value.filter(|value| !value.is_empty()) else {
+        return Ok(several);
+    };
+    let refused = |platforms| DockerfileError::MultiPlatform {
+        value: value.clone(),
+        platforms,
+    };
+    match parse_bool(value) {
+        Some(false) if several => Err(refused(platforms)),
+        Some(wanted) => Ok(wanted),
+        None => Err(refused(1)),
     }
 }
 

@@ -115,10 +115,10 @@ pub struct Plan {
     pub graph: Graph,
     /// One result per platform, in the order asked for; never empty.
     pub targets: Vec<PlanTarget>,
+    /// Whether the result is an index, even of one image.
+    pub multi_platform: bool,
     /// `SOURCE_DATE_EPOCH` in seconds, if the build has one.
     pub source_date_epoch: Option<i64>,
-    /// Whether the result is an index, even if it is one of one image.
-    pub is_index: bool,
 }
 
 /// The image for one platform.

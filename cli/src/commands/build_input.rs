@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From the flags of `kiln build` to what frontend and builder are asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use graph::{ExtraHost, NetworkMode, ResolveMode, Ulimit};
 use oci::Platform;
 
 use super::build_output::{compression, outputs, tags};
-use super::pull::platform;
+use super::pull::default_platforms;
 use super::ssh_agents;
 use crate::args::build::{BuildArgs, Entitlement, NetworkArg, StepArgs};
 use crate::args::build_context::NamedContext;
@@ -68,10 +68,11 @@ fn options(
 ) -> Result<BuildOptions, Failure> {
     let host = Platform::host();
     let mut platforms = args.input.platform.clone();
-    let default = platform(None, environment)?;
-    if platforms.is_empty() && default != host {
-        platforms.push(default);
+    if platforms.is_empty() {
+        platforms = default_platforms(environment)?;
     }
+    let mut seen = BTreeSet::new();
+    platforms.retain(|platform| seen.insert(platform.clone()));
     let no_cache = match args.input.no_cache_filter.as_slice() {
         _ if args.input.no_cache => NoCache::All,
         [] => NoCache::No,

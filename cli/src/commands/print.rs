@@ -71,7 +71,7 @@ fn llb_text(plan: &Plan) -> String {
     let definition =
         |target: &PlanTarget| graph::llb::definition_json(&plan.graph, target.result, "Dockerfile");
     let value = match plan.targets.as_slice() {
-        [only] if !plan.is_index => definition(only),
+        [only] if !plan.multi_platform => definition(only),
         several => several
             .iter()
             .map(|target| (target.platform.to_string(), definition(target)))

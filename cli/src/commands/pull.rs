@@ -81,7 +81,7 @@ fn shown(reference: &Reference) -> String {
     }
 }
 
-/// Returns the platform: the flag, else `DOCKER_DEFAULT_PLATFORM`, else this machine's.
+/// Returns the platform: the flag, else the first of `DOCKER_DEFAULT_PLATFORM`, else this machine's.
 pub(super) fn platform(
     flag: Option<&Platform>,
     environment: &Environment,
@@ -89,10 +89,15 @@ pub(super) fn platform(
     if let Some(platform) = flag {
         return Ok(platform.clone());
     }
-    match environment.text("DOCKER_DEFAULT_PLATFORM") {
-        None => Ok(Platform::host()),
-        Some(text) => text
-            .parse()
-            .map_err(|error| Failure::usage(format!("DOCKER_DEFAULT_PLATFORM: {error}"))),
-    }
+    let mut defaults = default_platforms(environment)?.into_iter();
+    Ok(defaults.next().unwrap_or_else(Platform::host))
+}
+
+/// Returns the platforms of `DOCKER_DEFAULT_PLATFORM`; none if it is not set.
+pub(super) fn default_platforms(environment: &Environment) -> Result<Vec<Platform>, Failure> {
+    let Some(text) = environment.text("DOCKER_DEFAULT_PLATFORM") else {
+        return Ok(Vec::new());
+    };
+    let platforms = text.split(',').map(str::parse).collect::<Result<_, _>>();
+    platforms.map_err(|error| Failure::usage(format!("DOCKER_DEFAULT_PLATFORM: {error}")))
 }
