@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemble::assemble;
 use crate::error::{BuildError, FailedStep, StoreImageError};
+use crate::explain::check_possible;
 use crate::export::{self, Exported, layers};
 use crate::open::Builder;
 use crate::ops::{Ops, Output as Tree, context, host_ca::HostCa, image, log};
@@ -106,18 +107,18 @@ impl Builder {
         Ok(outcome)
     }
 
-    async fn solve<I, E: std::error::Error + 'static>(
+    /// Returns what the operations of one build share.
+    pub(crate) fn ops<I, E: std::error::Error + 'static>(
         &self,
-        plan: Plan,
+        plan: &Plan,
         request: &BuildRequest<I>,
         images: image::ImageSources,
         report: &StepReport,
         cancel: &CancellationToken,
-    ) -> Result<Solved, BuildError<E>> {
-        let graph = Arc::new(plan.graph.clone());
+    ) -> Result<Arc<Ops>, BuildError<E>> {
         let host_ca = request.host_ca.as_deref().map(HostCa::read).transpose();
-        let ops = Arc::new(Ops {
-            graph: Arc::clone(&graph),
+        Ok(Arc::new(Ops {
+            graph: Arc::new(plan.graph.clone()),
             store: self.store.clone(),
             layout: self.layout.clone(),
             client: self.client.clone(),
@@ -135,22 +136,26 @@ impl Builder {
             cancel: cancel.clone(),
             log_dir: self.new_log_dir(),
             slots: tokio::sync::Semaphore::new(request.parallel_max.unwrap_or(self.parallel_max)),
-        });
-        let targets: Vec<Edge> = plan
-            .targets
-            .iter()
-            .filter_map(|target| target.result)
-            .collect();
-        report.plan(&graph, &graph.reachable(&targets));
-        let trees = driver::solve(
-            &Arc::new(Arc::clone(&ops)),
-            &graph,
-            &targets,
-            report,
-            cancel,
-        )
-        .await
-        .map_err(|failure| failed_step(&ops, failure))?;
+        }))
+    }
+
+    async fn solve<I, E: std::error::Error + 'static>(
+        &self,
+        plan: Plan,
+        request: &BuildRequest<I>,
+        images: image::ImageSources,
+        report: &StepReport,
+        cancel: &CancellationToken,
+    ) -> Result<Solved, BuildError<E>> {
+        let ops = self.ops(&plan, request, images, report, cancel)?;
+        let targets = targets(&plan);
+        let possible = check_possible(&ops, &targets).await;
+        possible.map_err(|failure| failed_step(&ops, failure))?;
+        let graph = &ops.graph;
+        report.plan(graph, &graph.reachable(&targets));
+        let trees = driver::solve(&Arc::new(Arc::clone(&ops)), graph, &targets, report, cancel)
+            .await
+            .map_err(|failure| failed_step(&ops, failure))?;
         Ok(Solved {
             plan,
             trees: trees.into_iter().collect(),
@@ -345,7 +350,18 @@ fn is_in_place(
     Ok(!tags.is_empty())
 }
 
-fn failed_step<E: std::error::Error + 'static>(ops: &Ops, failure: SolveFailure) -> BuildError<E> {
+/// Returns the results that a plan asks for.
+pub(crate) fn targets(plan: &Plan) -> Vec<Edge> {
+    plan.targets
+        .iter()
+        .filter_map(|target| target.result)
+        .collect()
+}
+
+pub(crate) fn failed_step<E: std::error::Error + 'static>(
+    ops: &Ops,
+    failure: SolveFailure,
+) -> BuildError<E> {
     if failure.error.is_cancelled() {
         return BuildError::Cancelled;
     }

@@ -91,6 +91,20 @@ pub enum StepError {
         /// Why.
         source: std::io::Error,
     },
+    /// The step is for another processor, and nothing here runs its programs.
+    #[error(
+        "{platform} programs do not run on this machine ({}){}",
+        oci::Platform::host(),
+        interpreter.as_ref().map_or(String::new(), |path| format!(
+            ": its interpreter {} does not work in steps, because it is not static", path.display()
+        ))
+    )]
+    NoEmulation {
+        /// What the step's programs are for.
+        platform: Box<oci::Platform>,
+        /// The interpreter that is registered for them, if there is one.
+        interpreter: Option<PathBuf>,
+    },
     /// A named context was not given.
     #[error("build context {0:?} was not given")]
     ContextMissing(String),

@@ -16,6 +16,7 @@ mod args;
 mod commands;
 mod context;
 mod environment;
+mod explanation;
 mod progress;
 mod report;
 mod session;

@@ -14,6 +14,7 @@ mod ast;
 pub mod diagnostic;
 mod error;
 pub mod expand;
+pub mod explain;
 mod flags;
 mod frontend;
 mod git_url;

@@ -105,7 +105,7 @@ RUN test -z \"$SSH_AUTH_SOCK\" && test ! -e /run/buildkit && test ! -e /s
 
     let required = "FROM busybox\nRUN --mount=type=ssh,required true\n";
     let context = env.context("d", required, &[]);
-    let refused = env.build("ssh:3", &context).run().code(1);
+    let refused = env.build("ssh:3", &context).run().code(3);
     drop(
         refused
             .says("SSH agent \"default\" is required")

@@ -33,7 +33,8 @@
 //!
 //! `step` what to run → `zygote` the helper process that prepares it → `sandbox` one kernel
 //! feature per file → `init` the new process up to exec → `run`, `stdio`, `terminal` its output
-//! and end. `user` reads the image's passwd file. `sys` has the only unsafe code.
+//! and end. `user` reads the image's passwd file. `sys` has the only unsafe code. `binfmt` tells what
+//! this machine does with programs for other processors.
 //!
 //! # Invariants
 //!
@@ -43,6 +44,7 @@
 //! 4. A missing capability, controller or limit is no failure.
 //! 5. A path from an image is only ever resolved below a descriptor of its root.
 
+pub mod binfmt;
 mod failure;
 mod init;
 mod run;

@@ -104,14 +104,14 @@ pub enum ImageFetchError {
 }
 
 /// Returns the image that a source operation names.
-fn source_image<'o>(
-    ops: &'o Ops,
+pub(crate) fn source_image<'o>(
+    images: &'o ImageSources,
     source: &SourceOp,
     platform: &Platform,
 ) -> Option<&'o SourceImage> {
     let (_, name) = source.identifier.split_once("://")?;
     let reference: Reference = name.parse().ok()?;
-    ops.images.get(reference.digest()?, platform)
+    images.get(reference.digest()?, platform)
 }
 
 fn bad(source: &SourceOp) -> StepError {
@@ -129,7 +129,7 @@ fn platform_of(ops: &Ops, id: VertexId) -> Platform {
 /// Returns the key of an image: what it contains, not what it is called.
 pub(crate) fn identify(ops: &Ops, id: VertexId, source: &SourceOp) -> Result<CacheKey, StepError> {
     let platform = platform_of(ops, id);
-    let found = source_image(ops, source, &platform).ok_or_else(|| bad(source))?;
+    let found = source_image(&ops.images, source, &platform).ok_or_else(|| bad(source))?;
     let chain = chain_ids(&found.image.config().rootfs.diff_ids);
     let content = chain
         .last()
@@ -143,7 +143,7 @@ pub(crate) fn identify(ops: &Ops, id: VertexId, source: &SourceOp) -> Result<Cac
 /// Fetches and unpacks the image of a source vertex.
 pub(crate) async fn fetch(ops: &Arc<Ops>, id: VertexId) -> Result<Ran<Output>, StepError> {
     let source = ops.source(id).ok_or(StepError::BadSource(String::new()))?;
-    let found = source_image(ops, source, &platform_of(ops, id))
+    let found = source_image(&ops.images, source, &platform_of(ops, id))
         .ok_or_else(|| bad(source))?
         .clone();
     let progress = match ops.report.step(id) {

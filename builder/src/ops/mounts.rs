@@ -9,6 +9,8 @@
 //! | secret | one file in memory | are dropped |
 //! | ssh | a socket of kiln's own that passes on requests to an agent | — |
 
+use std::path::Path;
+
 use cache::{ActiveSnapshot, CacheMount, CacheMountRequest, Owner, SnapshotId};
 use graph::{CacheSharing, Mount, MountKind, RunOp};
 use runtime::{MountSource, Overlay, Step};
@@ -59,6 +61,15 @@ fn target(run: &RunOp, dest: &str) -> String {
     match dest.strip_prefix('/') {
         Some(_) => graph::path::clean(dest),
         None => graph::path::clean(&format!("{}/{dest}", run.cwd)),
+    }
+}
+
+/// Returns the mount of an interpreter that the kernel looks for in the root of a step.
+pub(crate) fn interpreter(path: &Path) -> runtime::Mount {
+    runtime::Mount {
+        target: path.display().to_string(),
+        source: MountSource::HostPath(path.to_owned()),
+        read_only: true,
     }
 }
 

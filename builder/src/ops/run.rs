@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cache::ActiveSnapshot;
 use graph::{Mount, NetworkMode, Op, RunOp, SecurityMode, VertexId};
+use runtime::binfmt::Emulation;
 use runtime::{Network, Overlay, Security, Step};
 
 use super::host_ca::HostCa;
 use super::log::StepLog;
 use super::mounts::{self, Held};
 use super::{Made, Ops, Output};
+use crate::emulation::{self, StepPlatform};
 use crate::progress::Stream;
 use crate::redact::Redactor;
 use crate::result::Origin;
@@ -22,6 +24,9 @@ use crate::step_error::StepError;
 /// Docs: BuildKit's `system.DefaultPathEnvUnix`, Docker's default.
 pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// "Exec format error", the same number on every architecture of Linux.
+const ENOEXEC: i32 = 8;
 
 /// Runs the process of a vertex; its changes become a layer.
 pub(crate) async fn run(
@@ -35,7 +40,12 @@ pub(crate) async fn run(
         ));
     };
     let prepared = ops.blocking(move |ops| prepare(ops, id, &inputs)).await?;
-    let Prepared { step, active, held } = prepared;
+    let Prepared {
+        step,
+        active,
+        held,
+        platform,
+    } = prepared;
     let outlet = Arc::new(Mutex::new(Outlet::new(ops, id)));
     let output = runtime::Output::Lines(line_sink(&outlet));
     let cancelled = ops.cancel.clone();
@@ -48,6 +58,10 @@ pub(crate) async fn run(
         .finish()?;
     let status = ended.map_err(|error| match error {
         runtime::RunError::Cancelled => StepError::Cancelled,
+        // Programs for this machine give it too, when they are damaged.
+        other if platform.emulation == Emulation::Unknown && is_wrong_format(&other) => {
+            platform.no_emulation(None)
+        }
         other => StepError::Start(other),
     })?;
     drop(held);
@@ -77,6 +91,16 @@ struct Prepared {
     step: Step,
     active: ActiveSnapshot,
     held: Held,
+    platform: StepPlatform,
+}
+
+/// Tells whether the kernel found no way to run a program.
+fn is_wrong_format(error: &runtime::RunError) -> bool {
+    matches!(
+        error,
+        runtime::RunError::ProgramNotExecutable { source, .. }
+            if source.raw_os_error() == Some(ENOEXEC)
+    )
 }
 
 fn run_op(ops: &Ops, id: VertexId) -> Result<&RunOp, StepError> {
@@ -118,10 +142,19 @@ fn prepare(ops: &Ops, id: VertexId, inputs: &[Output]) -> Result<Prepared, StepE
         SecurityMode::Insecure => Security::Insecure,
     };
     step.limits.ulimits = ulimits(run)?;
+    let platform = emulation::of_step(&ops.graph, &ops.images, id);
+    if let Emulation::Mounted { interpreter } = &platform.emulation {
+        step.mounts.push(mounts::interpreter(interpreter));
+    }
     let mut held = Held::default();
     mounts::add(ops, run, inputs, &mut step, &mut held)?;
     step.env = environment(ops, run)?;
-    Ok(Prepared { step, active, held })
+    Ok(Prepared {
+        step,
+        active,
+        held,
+        platform,
+    })
 }
 
 fn root_mount(run: &RunOp) -> Result<&Mount, StepError> {

@@ -7,7 +7,7 @@ use builder::{BuildOutcome, Builder, BuilderOptions, EnterOptions, Runtime};
 use frontend_dockerfile::DockerfileFrontend;
 
 use super::build_input;
-use super::{build_output, build_result, check, frontend, print};
+use super::{build_output, build_result, check, explain, frontend, print};
 use crate::args::build::{BuildArgs, Joint};
 use crate::context;
 use crate::progress::{self, Progress};
@@ -35,6 +35,9 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
         return check::run(&request.input);
     }
     let builder = open(session, Some(runtime))?;
+    if args.input.explain {
+        return explain::run(&builder, &request, session);
+    }
     if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Llb | Joint::Keys)) = args.result.print
     {
         return print::before(joint, &builder, &request.input);

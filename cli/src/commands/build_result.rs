@@ -129,6 +129,9 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
         StepError::NotAllowed(_) => {
             failure.hint("allow it: --allow network.host or --allow security.insecure")
         }
+        StepError::NoEmulation { .. } => failure
+            .hint("install emulators: Debian has them in qemu-user-static and binfmt-support")
+            .hint("or build on this machine's platform: `FROM --platform=$BUILDPLATFORM`, then COPY --from"),
         StepError::SecretMissing(id) => failure.hint(format!("give it: --secret id={id},src=FILE")),
         StepError::ContextMissing(name) => {
             failure.hint(format!("give it: --build-context {name}=DIRECTORY"))
@@ -148,6 +151,7 @@ fn exit(error: &StepError) -> Exit {
         StepError::SourceNotFound { .. }
         | StepError::ContextMissing(_)
         | StepError::SecretMissing(_)
+        | StepError::SshMissing(_)
         | StepError::BadHostAddress { .. }
         | StepError::Unsupported(_)
         | StepError::BadSource(_) => Exit::Input,

@@ -7,6 +7,7 @@ mod build_output;
 mod build_result;
 mod check;
 mod frontend;
+mod explain;
 mod history;
 mod image_list;
 mod images;

@@ -38,7 +38,7 @@ pub struct Platform {
 #[non_exhaustive]
 pub enum ParsePlatformError {
     /// Not one to three parts between `/`.
-    #[error("platform `{0}` is not of the form os[(version)]/arch[/variant]")]
+    #[error("platform `{0}` is not of the form os/arch[/variant]")]
     Shape(String),
     /// A part with a character outside `[A-Za-z0-9_.-]`, or empty.
     #[error("platform `{0}` has an invalid part")]
