@@ -117,6 +117,7 @@ fn download(image: &ImageUse, fetched: bool) -> String {
     }
 }
 
+/// A step whose inputs are made anew may still be found, if their files come out the same.
 fn sum(explanation: &Explanation) -> String {
     let graph = &explanation.plan.graph;
     let steps = explanation.fates.iter();
@@ -126,7 +127,7 @@ fn sum(explanation: &Explanation) -> String {
     let mut out = String::new();
     writeln!(
         out,
-        "Steps: {}, of which {cached} cached, {} to run",
+        "Steps: {}, of which {cached} are cached and {} run at most",
         fates.len(),
         fates.len() - cached
     )

@@ -24,7 +24,7 @@ pub(super) fn text(explanation: &Explanation) -> String {
         .iter()
         .map(|(id, fate)| {
             let vertex = graph.vertex(*id);
-            let title = shorten(&one_line(&vertex.meta.name), TITLE_MAX);
+            let title = shorten(&title(vertex), TITLE_MAX);
             (*id, title, word(vertex, *fate, explanation.foreign.get(id)))
         })
         .collect();
@@ -38,6 +38,15 @@ pub(super) fn text(explanation: &Explanation) -> String {
         }
     }
     out
+}
+
+/// Returns the title of a step; digests of images have their own table.
+fn title(vertex: &Vertex) -> String {
+    let title = one_line(&vertex.meta.name);
+    match (&vertex.op, title.split_once("@sha256:")) {
+        (Op::Source(_), Some((name, _))) => name.to_owned(),
+        _ => title,
+    }
 }
 
 /// Returns what becomes of a step.
@@ -195,7 +204,7 @@ fn label(graph: &Graph, id: VertexId) -> String {
             name => format!("context {name}"),
         };
     }
-    let name = one_line(&vertex.meta.name);
+    let name = title(vertex);
     match name.find("] ") {
         Some(end) if name.starts_with('[') && !name.starts_with("[internal]") => {
             name[..=end].to_owned()
