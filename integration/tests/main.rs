@@ -10,7 +10,9 @@
 //! | `determinism` | the same input gives the same digest, anywhere |
 //! | `git` | repositories as sources of ADD: what comes in, what does not, and what failures say |
 //! | `faults` | `kill -9` at any moment loses nothing that was acknowledged |
+//! | `platforms` | indexes, cross-builds, steps for other processors |
 //! | `privileged` | what RUN steps may and may not do, as root and as an ordinary user |
+//! | `rules_of_run` | RUN rule by rule, by the numbers of `docs/dockerfile.md` |
 //! | `tutorials` | Dockerfiles as tutorials show them, unchanged, on Debian base images |
 //! | `tidy` | the rules of the source tree itself |
 
@@ -27,7 +29,11 @@ mod git;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod platforms;
+#[cfg(test)]
 mod privileged;
+#[cfg(test)]
+mod rules_of_run;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

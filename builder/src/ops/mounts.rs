@@ -211,6 +211,13 @@ fn cache_mount(
     };
     let base = tree_of(ops, mount, inputs)?;
     let selector = format!("/{}", mount.selector.trim_start_matches('/'));
+    // Docs: BuildKit, a cache that starts from a tree belongs to that tree: with another one, or with
+    // the same one made anew, it starts again. A local directory is copied for every build.
+    let is_local = matches!(mount.input.map(|at| &inputs[at]), Some(Output::Local(_)));
+    let name = match base {
+        Some(tree) if !is_local => format!("{id}:{tree}"),
+        _ => id.to_owned(),
+    };
     let base = match base {
         None => None,
         Some(tree) => Some(ops.store.view(tree)?),
@@ -220,7 +227,7 @@ fn cache_mount(
         Some(view) => view.stat(&selector)?,
     };
     let request = CacheMountRequest {
-        id,
+        id: &name,
         sharing,
         mode: attributes.as_ref().map_or(0o755, |meta| meta.mode),
         owner: attributes.as_ref().map_or(Owner::ROOT, |meta| meta.owner),
