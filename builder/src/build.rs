@@ -129,7 +129,7 @@ impl Builder {
             git: self.git_options(request.host_ca.as_deref()),
             pins: request.pins.clone(),
             ssh: request.ssh.clone(),
-            entitlements: request.entitlements,
+            entitlements: request.entitlements.clone(),
             host_ca: host_ca.map_err(BuildError::HostCa)?,
             source_date_epoch: request.source_date_epoch.or(plan.source_date_epoch),
             report: report.clone(),

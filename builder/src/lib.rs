@@ -9,6 +9,7 @@
 
 mod assemble;
 mod build;
+mod cdi;
 mod container;
 mod emulation;
 mod error;
@@ -38,6 +39,7 @@ mod transfer;
 mod unpack;
 
 pub use build::{BuildOutcome, Solved};
+pub use cdi::{DeviceConsent, DeviceError};
 pub use container::{ContainerError, ContainerRequest, Volume};
 pub use emulation::StepPlatform;
 pub use error::{BuildError, FailedStep, StoreImageError};

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use oci::Reference;
 
 use crate::pins::SourcePins;
+use crate::cdi::DeviceConsent;
 use crate::secret::Secrets;
 use crate::ssh::SshAgents;
 
@@ -49,12 +50,14 @@ pub struct LocalContext {
 }
 
 /// Consent of the user to steps outside the sandbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entitlements {
     /// `RUN --network=host` and `--network=host`.
     pub network_host: bool,
     /// `RUN --security=insecure`.
     pub security_insecure: bool,
+    /// `RUN --device`.
+    pub devices: DeviceConsent,
 }
 
 /// Compression of layers that the build makes.

@@ -7,6 +7,7 @@ use cache::{RecordError, SnapshotError};
 use oci::Reference;
 
 use crate::git::GitError;
+use crate::cdi::DeviceError;
 use crate::ops::host_ca::HostCaError;
 use crate::ops::http::HttpError;
 
@@ -111,6 +112,9 @@ pub enum StepError {
     /// The user has not consented to what the step wants.
     #[error("the step wants {0}, which is not allowed")]
     NotAllowed(&'static str),
+    /// A device of this machine cannot be had.
+    #[error("the step wants a device")]
+    Device(#[from] DeviceError),
     /// kiln does not do this yet.
     #[error("{0} is not supported yet")]
     Unsupported(&'static str),

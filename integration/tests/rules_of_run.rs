@@ -362,3 +362,61 @@ fn rule_78_the_host_name_is_fixed() {
             .ok(),
     );
 }
+
+/// A device description of this machine, gone when dropped.
+struct Description(std::path::PathBuf);
+
+impl Description {
+    fn new(kind: &str, text: &str) -> Self {
+        let directory = std::path::Path::new("/var/run/cdi");
+        std::fs::create_dir_all(directory).expect("root may make directories");
+        let path = directory.join(format!("{}.json", kind.replace('/', "-")));
+        std::fs::write(&path, text).expect("root may write files");
+        Self(path)
+    }
+}
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+#[test]
+fn devices_are_described_allowed_and_in_the_key() {
+    if lacks("devices_are_described_allowed_and_in_the_key", ROOT) {
+        return;
+    }
+    let env = TestEnv::with_busybox();
+    let kind = format!("kiln.test/t{}", std::process::id());
+    let lib = env.write("lib/driver", "driver\n");
+    let text = serde_json::json!({
+        "cdiVersion": "0.7.0",
+        "kind": kind,
+        "containerEdits": {"env": ["DRIVER=yes"]},
+        "devices": [{"name": "zero", "containerEdits": {
+            "deviceNodes": [{"path": "/dev/acme/zero", "hostPath": "/dev/zero"}],
+            "mounts": [{"hostPath": lib, "containerPath": "/lib/driver", "options": ["ro"]}],
+            "additionalGids": [4242],
+        }}],
+    });
+    let _description = Description::new(&kind, &text.to_string());
+    let lines = "ARG KIND\nUSER builder\nRUN --device=$KIND=zero,required test $(head -c 4 /dev/acme/zero | wc -c) = 4 \\\n \
+         && test $DRIVER = yes && grep -q driver /lib/driver && ! sh -c 'echo x > /lib/driver' \\\n \
+         && id -G | grep -q 4242 && ! head -c 1 /dev/mem\n\
+         RUN test ! -e /dev/acme && test ! -e /lib/driver && test -z \"$DRIVER\"\n";
+    let kind_flag = format!("KIND={kind}");
+    let device = format!("device={kind}=zero");
+    let with = |allow: &[&str]| {
+        build(&env, &lines)
+            .args(["--build-arg", &kind_flag])
+            .args(allow)
+    };
+    let refused = with(&[]).run().code(2).says("is not allowed");
+    drop(refused.says(&format!("--allow {device}")));
+    drop(with(&["--allow", &device]).ok());
+    assert_eq!(with(&["--allow", "device"]).ok().cached_steps(), 2);
+    let missing = build(&env, "RUN --device=kiln.test/none,required true\n");
+    drop(missing.run().code(3).says("not described"));
+    drop(build(&env, "RUN --device=kiln.test/none true\n").ok());
+}

@@ -21,6 +21,8 @@ pub struct Step {
     pub cwd_owner: CwdOwner,
     /// The Dockerfile's USER: empty, `name`, `uid`, or either with `:group` or `:gid`.
     pub user: String,
+    /// Groups that the user is in besides those of the image.
+    pub extra_groups: Vec<u32>,
     /// The root file system.
     pub root: Overlay,
     /// Whether the root file system is read-only for the step.
@@ -58,6 +60,7 @@ impl Step {
             cwd: "/".to_owned(),
             cwd_owner: CwdOwner::Root,
             user: String::new(),
+            extra_groups: Vec::new(),
             root,
             read_only_root: false,
             mounts: Vec::new(),
@@ -127,6 +130,8 @@ pub enum MountSource {
     /// caller serves, with what is mounted
     /// below it.
     HostPath(PathBuf),
+    /// A device node of the host that its user allowed.
+    Device(PathBuf),
     /// An empty file system in memory.
     Tmpfs {
         /// Its size limit; `None` for the kernel's default, half of memory.

@@ -16,6 +16,7 @@ use graph::{CacheSharing, Mount, MountKind, RunOp};
 use runtime::{MountSource, Overlay, Step};
 
 use super::{Ops, Output, context, file};
+use crate::cdi::Edits;
 use crate::ssh::{AgentSocket, SocketOwner};
 use crate::step_error::StepError;
 
@@ -71,6 +72,21 @@ pub(crate) fn interpreter(path: &Path) -> runtime::Mount {
         source: MountSource::HostPath(path.to_owned()),
         read_only: true,
     }
+}
+
+/// Returns the mounts that come with a device.
+pub(crate) fn of_device(edits: &Edits) -> Vec<runtime::Mount> {
+    let nodes = edits.device_nodes.iter().map(|node| runtime::Mount {
+        target: node.path.clone(),
+        source: MountSource::Device(node.host_path()),
+        read_only: false,
+    });
+    let files = edits.mounts.iter().map(|mount| runtime::Mount {
+        target: mount.container_path.clone(),
+        source: MountSource::HostPath(mount.host_path.clone()),
+        read_only: mount.is_read_only(),
+    });
+    nodes.chain(files).collect()
 }
 
 fn memory_file(content: Vec<u8>, mode: u32, (uid, gid): (u32, u32)) -> MountSource {

@@ -15,6 +15,7 @@ use super::host_ca::HostCa;
 use super::log::StepLog;
 use super::mounts::{self, Held};
 use super::{Made, Ops, Output};
+use crate::cdi;
 use crate::emulation::{self, StepPlatform};
 use crate::progress::Stream;
 use crate::redact::Redactor;
@@ -149,6 +150,7 @@ fn prepare(ops: &Ops, id: VertexId, inputs: &[Output]) -> Result<Prepared, StepE
     let mut held = Held::default();
     mounts::add(ops, run, inputs, &mut step, &mut held)?;
     step.env = environment(ops, run)?;
+    add_devices(ops, run, &mut step)?;
     Ok(Prepared {
         step,
         active,
@@ -174,8 +176,23 @@ fn check_consent(ops: &Ops, run: &RunOp) -> Result<(), StepError> {
             "network.host (allow it with `--allow network.host`)",
         ));
     }
-    if run.devices.iter().any(|(_, optional)| !optional) {
-        return Err(StepError::Unsupported("RUN --device"));
+    Ok(())
+}
+
+/// Adds what comes with the devices of a step.
+fn add_devices(ops: &Ops, run: &RunOp, step: &mut Step) -> Result<(), StepError> {
+    if run.devices.is_empty() {
+        return Ok(());
+    }
+    let consent = &ops.entitlements.devices;
+    for edits in cdi::Registry::read().edits(&run.devices, consent)? {
+        step.mounts.extend(mounts::of_device(&edits));
+        step.extra_groups.extend(&edits.additional_gids);
+        for pair in &edits.env {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            step.env.retain(|(known, _)| known != name);
+            step.env.push((name.to_owned(), value.to_owned()));
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use oci::{Platform, Reference};
 
+use super::allow::AllowArg;
 use super::build_context::{ContextArg, NamedContext, parse_named};
 use super::output::OutputArg;
 use super::secret::SecretArg;
@@ -57,17 +58,6 @@ pub(crate) enum NetworkArg {
     None,
     /// The network of the machine.
     Host,
-}
-
-/// What `--allow` may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Entitlement {
-    /// RUN --network=host.
-    #[value(name = "network.host")]
-    NetworkHost,
-    /// RUN --security=insecure.
-    #[value(name = "security.insecure")]
-    SecurityInsecure,
 }
 
 /// `--host-ca`, with a path or without.
@@ -157,9 +147,9 @@ pub(crate) struct StepArgs {
     /// Network of RUN steps
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub(crate) network: NetworkArg,
-    /// What steps may have beyond the sandbox
-    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',')]
-    pub(crate) allow: Vec<Entitlement>,
+    /// What steps may have beyond the sandbox: network.host, security.insecure, device[=NAME]
+    #[arg(long, value_name = "ENTITLEMENT")]
+    pub(crate) allow: Vec<AllowArg>,
     /// Size of /dev/shm of steps, e.g. 64m
     #[arg(long, value_name = "BYTES", value_parser = value::parse_bytes)]
     pub(crate) shm_size: Option<u64>,

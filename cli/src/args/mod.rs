@@ -4,6 +4,7 @@
 //! Knows docker's flags and their meanings. Does not look at files, networks or the environment;
 //! [`crate::environment`] has what comes from there.
 
+pub(crate) mod allow;
 pub(crate) mod build;
 pub(crate) mod build_context;
 mod csv;

@@ -95,7 +95,7 @@ fn mistakes_are_usage_errors() {
         "build --tag UPPER .",
         "build --platform x/y/z/w .",
         "build --network bridge .",
-        "build --allow device .",
+        "build --allow gpu .",
         "build --progress loud .",
         "build -o type=nope .",
         "build --secret src=x .",

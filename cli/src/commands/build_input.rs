@@ -13,7 +13,8 @@ use oci::Platform;
 use super::build_output::{compression, outputs, tags};
 use super::pull::default_platforms;
 use super::ssh_agents;
-use crate::args::build::{BuildArgs, Entitlement, NetworkArg, StepArgs};
+use crate::args::allow::Entitlement;
+use crate::args::build::{BuildArgs, NetworkArg, StepArgs};
 use crate::args::build_context::NamedContext;
 use crate::args::secret::{SecretArg, SecretSource};
 use crate::args::value::Pair;
@@ -192,12 +193,24 @@ fn contexts(
 }
 
 fn entitlements(args: &StepArgs) -> Entitlements {
-    Entitlements {
+    let mut allowed = Entitlements {
         // Docs: buildx grants network.host itself when `--network=host` asks for it.
-        network_host: args.network == NetworkArg::Host
-            || args.allow.contains(&Entitlement::NetworkHost),
-        security_insecure: args.allow.contains(&Entitlement::SecurityInsecure),
+        network_host: args.network == NetworkArg::Host,
+        ..Entitlements::default()
+    };
+    for entitlement in args.allow.iter().flat_map(|arg| &arg.0) {
+        match entitlement.clone() {
+            Entitlement::NetworkHost => allowed.network_host = true,
+            Entitlement::SecurityInsecure => allowed.security_insecure = true,
+            Entitlement::Devices => allowed.devices.all = true,
+            Entitlement::Device { name, alias: None } => allowed.devices.names.push(name),
+            Entitlement::Device {
+                name,
+                alias: Some(alias),
+            } => allowed.devices.aliases.push((alias, name)),
+        }
     }
+    allowed
 }
 
 fn secrets(args: &[SecretArg], environment: &Environment) -> Result<Secrets, Failure> {

@@ -129,6 +129,9 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
         StepError::NotAllowed(_) => {
             failure.hint("allow it: --allow network.host or --allow security.insecure")
         }
+        StepError::Device(builder::DeviceError::NotAllowed(name)) => {
+            failure.hint(format!("allow it: --allow device={name}, or --allow device for all"))
+        }
         StepError::NoEmulation { .. } => failure
             .hint("install emulators: Debian has them in qemu-user-static and binfmt-support")
             .hint("or build on this machine's platform: `FROM --platform=$BUILDPLATFORM`, then COPY --from"),
@@ -148,14 +151,17 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
 /// Returns the exit code for a step that failed: 1 only if its own process did.
 fn exit(error: &StepError) -> Exit {
     match error {
+        StepError::NotAllowed(_) | StepError::Device(builder::DeviceError::NotAllowed(_)) => {
+            Exit::Usage
+        }
         StepError::SourceNotFound { .. }
         | StepError::ContextMissing(_)
         | StepError::SecretMissing(_)
         | StepError::SshMissing(_)
+        | StepError::Device(_)
         | StepError::BadHostAddress { .. }
         | StepError::Unsupported(_)
         | StepError::BadSource(_) => Exit::Input,
-        StepError::NotAllowed(_) => Exit::Usage,
         StepError::Image { .. } | StepError::Http { .. } => Exit::Network,
         StepError::Git { source, .. } => git::exit(source),
         StepError::Record(_)

@@ -54,6 +54,11 @@ impl Lowering<'_> {
         };
         let history = stage.run_history(&command.words);
         let built = mounts.finish();
+        let devices = run.devices.iter().map(|device| {
+            let name = self.expand(stage, &device.name)?;
+            Ok((name, !device.required))
+        });
+        let devices = devices.collect::<Result<_, Diagnostic>>()?;
         let op = RunOp {
             args: command.words,
             env: env.to_entries(),
@@ -78,11 +83,7 @@ impl Lowering<'_> {
                 SecurityMode::Sandbox
             },
             secret_env: built.secret_env,
-            devices: run
-                .devices
-                .iter()
-                .map(|device| (device.name.text.clone(), !device.required))
-                .collect(),
+            devices,
         };
         let platform = Some(stage.platform.clone());
         let vertex = self

@@ -19,7 +19,7 @@ use crate::sandbox::cgroup::{Cgroups, StepCgroups};
 use crate::sandbox::devices::Devices;
 use crate::sandbox::mounts::overlay::{Layers, OverlayMaker, forget_volatile};
 use crate::sandbox::mounts::place::{Leaf, open_plain_directory};
-use crate::sandbox::mounts::source::{self, Attributes, Tree};
+use crate::sandbox::mounts::source::{self, Attributes, Confinement, Tree};
 use crate::sandbox::mounts::stub::{self, Made};
 use crate::sandbox::{network, rlimits};
 use crate::step::{CwdOwner, Mount, MountSource, Security, Step};
@@ -154,6 +154,7 @@ impl Preparer {
             groups: identity
                 .groups
                 .iter()
+                .chain(&step.extra_groups)
                 .map(|&gid| Gid::from_raw(gid))
                 .collect(),
             init: step.init,
@@ -179,9 +180,8 @@ impl Preparer {
         let resolv_tree = source::host_path(&self.scratch.resolv_conf()).and_then(Tree::of);
         let built_in = [(hosts, hosts_tree), (resolv_conf, resolv_tree)];
         let mut planned = Vec::with_capacity(step.mounts.len() + built_in.len());
-        let mut add = |target: &str, tree: Tree, read_only: bool, recursive: bool| {
-            source::confine(&tree, read_only, recursive)
-                .map_err(Failure::at(Stage::MountSource, target))?;
+        let mut add = |target: &str, tree: Tree, confinement: Confinement| {
+            source::confine(&tree, confinement).map_err(Failure::at(Stage::MountSource, target))?;
             stub::add(&remains.directory.join("stub"), target, tree.leaf)
                 .map_err(Failure::at(Stage::MountTarget, target))?;
             remains.targets.push(target.to_owned());
@@ -194,13 +194,24 @@ impl Preparer {
         };
         for (target, tree) in built_in {
             let tree = tree.map_err(Failure::at(Stage::MountSource, target))?;
-            add(target, tree, true, false)?;
+            add(
+                target,
+                tree,
+                Confinement {
+                    read_only: true,
+                    ..Confinement::default()
+                },
+            )?;
         }
         for (number, mount) in step.mounts.iter().enumerate() {
             let file = remains.directory.join(number.to_string());
             let tree = self.source(mount, &file)?;
-            let recursive = matches!(mount.source, MountSource::HostPath(_));
-            add(&mount.target, tree, mount.read_only, recursive)?;
+            let confinement = Confinement {
+                read_only: mount.read_only,
+                recursive: matches!(mount.source, MountSource::HostPath(_)),
+                devices: matches!(mount.source, MountSource::Device(_)),
+            };
+            add(&mount.target, tree, confinement)?;
         }
         Ok(planned)
     }
@@ -219,6 +230,7 @@ impl Preparer {
                     .and_then(|at| source::select(at.as_fd(), selector))
             }
             MountSource::HostPath(path) => source::host_path(path),
+            MountSource::Device(path) => source::device(path),
             &MountSource::Tmpfs {
                 size_bytes,
                 mode,

@@ -181,7 +181,7 @@ impl<A: Wire, B: Wire> Wire for (A, B) {
 
 wire_struct! {
     Step {
-        args, env, cwd, cwd_owner, user, root, read_only_root, mounts, network, hostname,
+        args, env, cwd, cwd_owner, user, extra_groups, root, read_only_root, mounts, network, hostname,
         extra_hosts, limits, shm_size_bytes, security, init
     }
     Overlay { lower, upper }
@@ -223,6 +223,10 @@ impl Wire for MountSource {
                 out.push(1);
                 path.put(out);
                 selector.put(out);
+            }
+            Self::Device(path) => {
+                out.push(5);
+                path.put(out);
             }
             Self::HostPath(path) => {
                 out.push(2);
@@ -282,6 +286,7 @@ impl Wire for MountSource {
                     gid,
                 }
             }
+            5 => Self::Device(Wire::take(input)?),
             _ => return None,
         })
     }

@@ -137,18 +137,43 @@ pub(crate) fn file(path: &Path, content: &[u8], attributes: Attributes) -> Resul
     clone_tree(CWD, &name, false)
 }
 
+/// Returns a copy of a device node of the host.
+pub(crate) fn device(path: &Path) -> Result<OwnedFd, Errno> {
+    let node = host_path(path)?;
+    match FileType::from_raw_mode(rustix::fs::fstat(&node)?.st_mode) {
+        FileType::CharacterDevice | FileType::BlockDevice => Ok(node),
+        _ => Err(Errno::NODEV),
+    }
+}
+
+/// What a mount of a step may be used for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Confinement {
+    /// Writes are refused.
+    pub(crate) read_only: bool,
+    /// Mounts below it are treated the same.
+    pub(crate) recursive: bool,
+    /// Devices can be opened.
+    pub(crate) devices: bool,
+}
+
 /// Gives a detached tree the attributes that every mount of a step has: no devices, read-only if
 /// asked, and no events from or to other namespaces.
-pub(crate) fn confine(tree: &Tree, read_only: bool, recursive: bool) -> Result<(), Errno> {
-    let read_only = if read_only {
+pub(crate) fn confine(tree: &Tree, confinement: Confinement) -> Result<(), Errno> {
+    let read_only = if confinement.read_only {
         libc::MOUNT_ATTR_RDONLY
     } else {
         0
     };
+    let no_devices = if confinement.devices {
+        0
+    } else {
+        libc::MOUNT_ATTR_NODEV
+    };
     let change = AttributeChange {
-        set: libc::MOUNT_ATTR_NODEV | read_only,
+        set: no_devices | read_only,
         clear: 0,
         private: true,
     };
-    sys::mount_setattr(tree.fd.as_fd(), c"", recursive, change)
+    sys::mount_setattr(tree.fd.as_fd(), c"", confinement.recursive, change)
 }
