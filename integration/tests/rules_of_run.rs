@@ -408,7 +408,7 @@ fn devices_are_described_allowed_and_in_the_key() {
     let kind_flag = format!("KIND={kind}");
     let device = format!("device={kind}=zero");
     let with = |allow: &[&str]| {
-        build(&env, &lines)
+        build(&env, lines)
             .args(["--build-arg", &kind_flag])
             .args(allow)
     };
