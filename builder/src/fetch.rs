@@ -124,6 +124,7 @@ impl Builder {
             secrets: request.secrets.clone(),
             git: self.git.clone(),
             pins: request.pins.clone(),
+            ssh: crate::ssh::SshAgents::default(),
             entitlements: Entitlements::default(),
             host_ca: None,
             source_date_epoch: None,

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use oci::Reference;
 
-use crate::pins::SourcePins;
 use crate::cdi::DeviceConsent;
+use crate::pins::SourcePins;
 use crate::secret::Secrets;
 use crate::ssh::SshAgents;
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use cache::{RecordError, SnapshotError};
 use oci::Reference;
 
-use crate::git::GitError;
 use crate::cdi::DeviceError;
+use crate::git::GitError;
 use crate::ops::host_ca::HostCaError;
 use crate::ops::http::HttpError;
 

@@ -18,7 +18,7 @@ use crate::instruction::mount::parse_bool;
 use crate::lower::external::{self, External, Images};
 use crate::lower::{Sources, lower};
 
-use crate::options::{BuildInput, BuildOptions};
+use crate::options::BuildInput;
 use crate::parse::{self, Dockerfile};
 use crate::scope::{self, Environment};
 use crate::span::{Span, Word};

@@ -223,7 +223,7 @@ fn multi_platform_is_asked_for_by_an_argument() {
         ("", false, "[2/2] RUN x"),
     ] {
         let lowered = lower_with(text, &[(name, value)]);
-        assert_eq!(lowered.plan.is_index, is_index, "{value}");
+        assert_eq!(lowered.plan.multi_platform, is_index, "{value}");
         assert_eq!(
             lowered.titles().last().map(String::as_str),
             Some(title),
