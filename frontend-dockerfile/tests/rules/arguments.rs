@@ -230,5 +230,5 @@ fn multi_platform_is_asked_for_by_an_argument() {
             "{value}"
         );
     }
-    assert!(refused(text, &[(name, "maybe")]).contains("`maybe` is not true or false"));
+    assert!(refused(text, &[(name, "maybe")]).contains("=maybe is neither true nor false"));
 }
