@@ -31,6 +31,9 @@ pub enum GitError {
     /// The host key is not the one that was seen before.
     #[error("the ssh host key of {0} is not the one that is known")]
     HostKey(String),
+    /// The server is not who it says, as far as the certificates go that are trusted.
+    #[error("the certificate of {0} is not trusted")]
+    Certificate(String),
     /// Nobody answers at that address.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),

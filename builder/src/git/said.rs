@@ -103,6 +103,9 @@ pub(super) fn failure(source: &GitSource, command: &str, said: &str) -> GitError
     {
         return GitError::NotFound { secret };
     }
+    if has(&["certificate verification failed", "SSL certificate problem"]) {
+        return GitError::Certificate(source.remote.host.clone());
+    }
     if let Some(protocol) = refused_protocol(said) {
         return GitError::Protocol(protocol.to_owned());
     }
@@ -214,6 +217,10 @@ mod tests {
             (
                 "fatal: unable to access 'x': Could not resolve host: h",
                 "Unreachable",
+            ),
+            (
+                "fatal: unable to access 'x': SSL certificate problem: unable to get issuer",
+                "Certificate",
             ),
             ("fatal: transport 'file' not allowed", "Protocol"),
             ("fatal: something else", "Failed"),

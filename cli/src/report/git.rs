@@ -13,6 +13,7 @@ pub(crate) fn exit(error: &GitError) -> Exit {
         | E::Denied { .. }
         | E::Unreachable(_)
         | E::HostKey(_)
+        | E::Certificate(_)
         | E::Stalled(_)
         | E::TooLong
         | E::Failed { .. } => Exit::Network,
@@ -40,6 +41,7 @@ pub(crate) fn with_hints(failure: Failure, error: &GitError) -> Failure {
             "somebody may be in between; if the host really has a new key, remove the old one from \
              git/known_hosts in the state directory",
         ),
+        E::Certificate(_) => failure.hint("name the certificates to trust: --host-ca=PATH"),
         E::NoReference { similar, .. } if !similar.is_empty() => {
             failure.hint(format!("it has {}", similar.join(", ")))
         }
