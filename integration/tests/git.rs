@@ -174,7 +174,7 @@ fn a_repository_gives_the_same_digest_anywhere() {
     let other = env.sibling();
     let digest = |env: &TestEnv| {
         let add = format!(
-            "FROM scratch\nADD http://{}/app/.git#v2 /app\n",
+            "FROM scratch\nADD http://{0}/app/.git#v2 /app\nADD --keep-git-dir http://{0}/app/.git#v1 /kept\n",
             server.address()
         );
         let context = env.context("c", &add, &[]);

@@ -74,12 +74,20 @@ pub(crate) async fn checkout(
     }
     let detach = ["checkout", "--progress", "--force", "--detach", &commit.id];
     git.run(site.place(), &detach).await?;
-    if source.submodules {
-        submodules(git, &site).await?;
-    }
+    let has_submodules = source.submodules && submodules(git, &site).await?;
     if source.keeps_git_dir() {
         // Reading a tree makes an index without times and inodes.
-        git.run(site.place(), &["read-tree", &commit.id]).await?;
+        git.run(site.place(), &["read-tree", "HEAD"]).await?;
+    }
+    if source.keeps_git_dir() && has_submodules {
+        let each = [
+            "submodule",
+            "--quiet",
+            "foreach",
+            "--recursive",
+            "git read-tree HEAD",
+        ];
+        git.run(site.place(), &each).await?;
     }
     if !source.subdir.is_empty() {
         move_subdir(&source.subdir, &site.work_tree, upper)?;
@@ -143,19 +151,21 @@ async fn own_objects(
     git.run(place, &arguments).await.map(drop)
 }
 
-async fn submodules(git: &Git<'_>, site: &Site) -> Result<(), GitError> {
+/// Tells whether there are any.
+async fn submodules(git: &Git<'_>, site: &Site) -> Result<bool, GitError> {
     let list = site.work_tree.join(".gitmodules");
     match fs::symlink_metadata(&list) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other.map_err(|error| write("stat", &list, error))?,
     };
     let update = ["submodule", "update", "--init", "--recursive", "--progress"];
     let shallow: Vec<&str> = update.iter().copied().chain(["--depth=1"]).collect();
     match git.run(site.place(), &shallow).await {
         // Some servers know no depth.
-        Err(GitError::Failed { .. }) => git.run(site.place(), &update).await.map(drop),
-        other => other.map(drop),
-    }
+        Err(GitError::Failed { .. }) => git.run(site.place(), &update).await?,
+        other => other?,
+    };
+    Ok(true)
 }
 
 /// Moves what is in a subdirectory to where the root of the snapshot is. Nobody else writes there,
