@@ -334,7 +334,7 @@ fn a_stopped_build_leaves_no_git_behind() {
         drop(stream.read_to_end(&mut Vec::new()));
     });
     let mut build = build(&env, &format!("ADD http://{address}/silent.git /a"), &[]).start();
-    wait.recv_timeout(Duration::from_secs(60))
+    wait.recv_timeout(Duration::from_mins(1))
         .expect("git asks the server");
     build.interrupt();
     let status = build.wait(Duration::from_secs(30));
