@@ -1,0 +1,2 @@
+FROM scratch
+ADD --checksum=abc https://example.org/repo.git?checksum=def /a

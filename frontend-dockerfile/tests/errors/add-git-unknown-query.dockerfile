@@ -1,0 +1,2 @@
+FROM scratch
+ADD https://example.org/repo.git?nope=1 /a

@@ -1,0 +1,2 @@
+FROM scratch
+COPY https://example.org/repo.git /a
