@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -227,6 +228,47 @@ fn private_repositories_open_to_a_secret_that_shows_nowhere() {
         "",
         "a file of the state directory has the token"
     );
+}
+
+/// An `ssh` that runs the command here, if it was given an agent and may learn hosts.
+const SSH: &str = "\
+#!/bin/sh
+test -S \"$SSH_AUTH_SOCK\" || exit 9
+printf '%s\\n' \"$*\" >> \"$(dirname \"$0\")/calls\"
+for last; do :; done
+eval \"$last\"
+";
+
+#[test]
+fn repositories_over_ssh_see_the_agent_that_was_given() {
+    let (mut env, server) = world();
+    let program = env.write("bin/ssh", SSH);
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&program, executable).expect("the file is ours");
+    let mut path = env.path("bin").into_os_string();
+    path.push(":/usr/local/bin:/usr/bin:/bin");
+    env.set_var("PATH", path);
+    let socket = env.path("agent");
+    let _agent = UnixListener::bind(&socket).expect("the name is free");
+    let app = server.repository("app");
+    let add = format!(
+        "ADD git@host.example:{}#main /app",
+        app.join(".git").display()
+    );
+    drop(build(&env, &add, &[]).run().code(3).says("--ssh default"));
+    let agent = format!("default={}", socket.display());
+    drop(build(&env, &add, &["--ssh", &agent]).ok());
+    assert_eq!(read(&env, "app/README"), "second\n");
+    let calls = fs::read_to_string(env.path("bin/calls")).expect("ssh was called");
+    for option in [
+        "-F /dev/null",
+        "-o BatchMode=yes",
+        "-o IdentityFile=none",
+        "-o StrictHostKeyChecking=accept-new",
+        "git@host.example",
+    ] {
+        assert!(calls.contains(option), "{option}: {calls}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use graph::SourceOp;
 
 use super::GitError;
 use crate::secret::Secrets;
+use crate::ssh::DEFAULT_AGENT;
 
 /// The longest address, in bytes.
 const ADDRESS_MAX_BYTES: usize = 4096;
@@ -36,6 +37,8 @@ pub(crate) struct GitSource {
     pub(crate) fetch_by_commit: bool,
     header_secret: Option<String>,
     token_secret: Option<String>,
+    /// The id of the ssh agent to use.
+    pub(crate) agent: String,
     /// Host keys that came with the operation.
     pub(crate) known_hosts: Option<String>,
 }
@@ -75,6 +78,7 @@ impl GitSource {
             fetch_by_commit: is_on("git.fetchbycommit"),
             header_secret: attr("git.authheadersecret").map(str::to_owned),
             token_secret: attr("git.authtokensecret").map(str::to_owned),
+            agent: attr("git.mountsshsock").unwrap_or(DEFAULT_AGENT).to_owned(),
             known_hosts: attr("git.knownsshhosts").map(str::to_owned),
         };
         source.check()?;

@@ -22,6 +22,7 @@ use crate::git::resolve::{Resolved, is_commit_id, resolve};
 use crate::git::source::GitSource;
 use crate::progress::Stream;
 use crate::result::Origin;
+use crate::ssh::{AgentSocket, SocketOwner};
 use crate::step_error::StepError;
 
 /// A commit that a source was found to be.
@@ -161,8 +162,11 @@ async fn with_git<T>(
         let mut outlet = outlet.lock().unwrap_or_else(PoisonError::into_inner);
         outlet.take(Stream::Stderr, bytes);
     };
+    let agent = agent(ops, source)?;
+    let mut options = ops.git.clone();
+    options.ssh_auth_sock = agent.as_ref().map(AgentSocket::path);
     let surroundings = Surroundings {
-        options: &ops.git,
+        options: &options,
         secrets: &ops.secrets,
         state: &state,
         cancel: &ops.cancel,
@@ -179,6 +183,26 @@ async fn with_git<T>(
     let done = done.map_err(|failure| failed(source, failure))?;
     closed?;
     Ok(done)
+}
+
+/// Makes a socket to the agent that the user has agreed to, for a repository over ssh.
+fn agent(ops: &Ops, source: &GitSource) -> Result<Option<AgentSocket>, StepError> {
+    /// Nobody but this process's git.
+    const OWNER: SocketOwner = SocketOwner {
+        mode: 0o600,
+        uid: 0,
+        gid: 0,
+    };
+    let agent = ops.ssh.get(&source.agent);
+    let Some(agent) = agent.filter(|_| source.remote.is_ssh()) else {
+        return Ok(None);
+    };
+    let socket = AgentSocket::listen(&ops.store.path().join("tmp"), agent, OWNER);
+    let socket = socket.map_err(|error| StepError::SshSocket {
+        id: source.agent.clone(),
+        source: error,
+    })?;
+    Ok(Some(socket))
 }
 
 async fn open_mirror(ops: &Arc<Ops>, source: &GitSource) -> Result<Mirror, Failure> {
