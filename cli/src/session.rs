@@ -92,7 +92,6 @@ impl Session {
             path: self.environment.raw("PATH").map(OsStr::to_owned),
             proxies: self.environment.proxies(),
             ca_bundle: bundle.or_else(|| settings::bundle(&self.environment)),
-            ssh_auth_sock: None,
             known_hosts: known_hosts.into_iter().collect(),
         })
     }

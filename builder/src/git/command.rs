@@ -8,7 +8,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ pub(crate) struct Git<'a> {
     source: &'a GitSource,
     options: &'a GitOptions,
     secrets: &'a Secrets,
+    agent: Option<PathBuf>,
     authorization: Option<String>,
     ssh: String,
     _hosts: KnownHosts,
@@ -84,6 +85,8 @@ impl<'a> Place<'a> {
 pub(crate) struct Surroundings<'a> {
     pub(crate) options: &'a GitOptions,
     pub(crate) secrets: &'a Secrets,
+    /// The socket of the ssh agent that the user has agreed to.
+    pub(crate) agent: Option<PathBuf>,
     /// The directory of everything that is kept for git.
     pub(crate) state: &'a Path,
     pub(crate) cancel: &'a CancellationToken,
@@ -101,7 +104,7 @@ impl<'a> Git<'a> {
         surroundings: &Surroundings<'a>,
     ) -> Result<Self, GitError> {
         let options = surroundings.options;
-        if source.remote.is_ssh() && options.ssh_auth_sock.is_none() {
+        if source.remote.is_ssh() && surroundings.agent.is_none() {
             return Err(GitError::NoAgent);
         }
         let hosts = KnownHosts::new(source, surroundings).map_err(GitError::Run)?;
@@ -109,6 +112,7 @@ impl<'a> Git<'a> {
             source,
             options,
             secrets: surroundings.secrets,
+            agent: surroundings.agent.clone(),
             authorization: source.authorization(surroundings.secrets)?,
             ssh: hosts.command(),
             _hosts: hosts,
@@ -234,7 +238,7 @@ impl<'a> Git<'a> {
             env.extend(path.map(|path| (name.into(), path.into())));
         };
         path("GIT_SSL_CAINFO", self.options.ca_bundle.as_deref());
-        path("SSH_AUTH_SOCK", self.options.ssh_auth_sock.as_deref());
+        path("SSH_AUTH_SOCK", self.agent.as_deref());
         path("GIT_DIR", place.git_dir);
         path("GIT_WORK_TREE", place.work_tree);
         let config = self.config();
@@ -368,6 +372,7 @@ mod tests {
             options: &GitOptions::default(),
             secrets: &secrets,
             state: Path::new("/nowhere"),
+            agent: None,
             cancel: &CancellationToken::new(),
             log: &|_| {},
         };
@@ -411,6 +416,7 @@ mod tests {
             options: &missing,
             secrets: &Secrets::default(),
             state: Path::new("/nowhere"),
+            agent: None,
             cancel: &CancellationToken::new(),
             log: &|_| {},
         };

@@ -14,8 +14,6 @@ pub struct GitOptions {
     pub proxies: Vec<(String, String)>,
     /// Certificates that https servers are checked against; none for those of `git`.
     pub ca_bundle: Option<PathBuf>,
-    /// The socket of an ssh agent that fetches over ssh may use; none if the user has not agreed.
-    pub ssh_auth_sock: Option<PathBuf>,
     /// Files with ssh host keys that the user trusts.
     pub known_hosts: Vec<PathBuf>,
 }
@@ -28,7 +26,6 @@ impl fmt::Debug for GitOptions {
             .field("path", &self.path)
             .field("proxies", &proxies)
             .field("ca_bundle", &self.ca_bundle)
-            .field("ssh_auth_sock", &self.ssh_auth_sock)
             .field("known_hosts", &self.known_hosts)
             .finish()
     }

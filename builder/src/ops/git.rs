@@ -163,10 +163,9 @@ async fn with_git<T>(
         outlet.take(Stream::Stderr, bytes);
     };
     let agent = agent(ops, source)?;
-    let mut options = ops.git.clone();
-    options.ssh_auth_sock = agent.as_ref().map(AgentSocket::path);
     let surroundings = Surroundings {
-        options: &options,
+        options: &ops.git,
+        agent: agent.as_ref().map(AgentSocket::path),
         secrets: &ops.secrets,
         state: &state,
         cancel: &ops.cancel,
