@@ -12,6 +12,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expand::{Expander, Variables};
 use crate::instruction::{CommandLine, Network, Run};
 use crate::lines::{Heredoc, heredoc};
+use crate::scope::Environment;
 use crate::stages::Step;
 
 /// Where a heredoc that is a program is mounted.
@@ -41,11 +42,11 @@ impl Lowering<'_> {
         let command = self.command(stage, step, run);
         let text = format!("{}{}", step.instruction.text, command.summary);
         let mounts = self.mounts(stage, step, run, command.program)?;
-        let mut env = stage.env.clone();
+        let mut env = stage.env.to_entries();
         if let Some(socket) = mounts.agent_socket()
-            && env.get("SSH_AUTH_SOCK").is_none()
+            && stage.env.get("SSH_AUTH_SOCK").is_none()
         {
-            env.set("SSH_AUTH_SOCK", &socket);
+            env.push(format!("SSH_AUTH_SOCK={socket}"));
         }
         let title = self.run_title(stage, &text, &mounts);
         let meta = VertexMeta {
@@ -61,7 +62,7 @@ impl Lowering<'_> {
         let devices = devices.collect::<Result<_, Diagnostic>>()?;
         let op = RunOp {
             args: command.words,
-            env: env.to_entries(),
+            env,
             cwd: stage.directory().to_owned(),
             user: stage.image.config.user.clone(),
             proxy_env: self.proxy_env(),
@@ -189,11 +190,13 @@ impl Lowering<'_> {
             keep_unset: true,
             ..self.expander
         };
-        let mut env = stage.env.clone();
-        for name in mounts.secret_names() {
-            env.set(name, SECRET_SHOWN);
-        }
-        let shown = expander.expand(text, &env);
+        let shown = expander.expand(
+            text,
+            &Shown {
+                env: &stage.env,
+                secrets: mounts.secret_names().collect(),
+            },
+        );
         super::upper_keyword(&shown.map_or_else(|_| text.to_owned(), |expanded| expanded.text))
     }
 
@@ -222,6 +225,23 @@ impl Lowering<'_> {
             any = true;
         }
         any.then_some(proxies)
+    }
+}
+
+/// The variables of a title.
+struct Shown<'a> {
+    env: &'a Environment,
+    /// Those that hold secrets.
+    secrets: Vec<&'a str>,
+}
+
+impl Variables for Shown<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        if self.secrets.contains(&name) {
+            Some(SECRET_SHOWN)
+        } else {
+            self.env.get(name)
+        }
     }
 }
 
