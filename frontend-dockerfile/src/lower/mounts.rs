@@ -156,7 +156,7 @@ impl Lowering<'_> {
                 let owned = mount.uid.is_some() || mount.gid.is_some() || mount.mode.is_some();
                 let tree = if built.selector.is_empty() && owned {
                     "/cache".clone_into(&mut built.selector);
-                    Some(self.cache_base(tree, mount))
+                    Some(self.cache_base(tree, mount, stage.ignore_cache))
                 } else {
                     tree
                 };
@@ -182,7 +182,8 @@ impl Lowering<'_> {
     }
 
     /// Returns the tree whose directory `/cache` has the owner and mode that a cache starts with.
-    fn cache_base(&mut self, tree: Option<Edge>, mount: &Mount) -> Edge {
+    /// `--no-cache` makes it anew, and with it the cache.
+    fn cache_base(&mut self, tree: Option<Edge>, mount: &Mount, ignore_cache: bool) -> Edge {
         let mut file = FileBuilder::new(tree);
         file.push(
             ActionInput::Scratch,
@@ -199,6 +200,7 @@ impl Lowering<'_> {
         );
         let meta = VertexMeta {
             name: "[internal] setting cache mount permissions".to_owned(),
+            ignore_cache,
             ..VertexMeta::default()
         };
         file.finish(self.graph, meta)

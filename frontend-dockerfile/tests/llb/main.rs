@@ -115,10 +115,14 @@ fn recorded(name: &str) -> Vec<Target> {
 }
 
 /// Files that kiln means to lower differently, and why.
-const DIFFERENT: [(&str, &str); 3] = [
+const DIFFERENT: [(&str, &str); 4] = [
     (
         "epoch-copy",
         "copied files get the time of the build, so that another checkout gives the same bytes",
+    ),
+    (
+        "no-cache-owned-cache",
+        "a cache with an owner starts anew: kiln says so, BuildKit's solver does it unsaid",
     ),
     (
         "onbuild-mounts",

@@ -5,5 +5,5 @@ RUN x
 COPY a /a
 COPY --link b /b
 FROM a
-RUN --mount=type=cache,target=/c,uid=1 y
+RUN --mount=type=cache,target=/c y
 ADD https://example.com/f /f
