@@ -11,12 +11,13 @@ use crate::{MountKind, NetworkMode, Op, RunOp, SecurityMode, SourceOp};
 type Caps = BTreeMap<String, bool>;
 
 /// Attributes of sources and the ability that each needs.
-const SOURCE_ATTRS: [(&str, &str); 14] = [
+const SOURCE_ATTRS: [(&str, &str); 15] = [
     ("git.checksum", "source.git.checksum"),
     ("git.fetchbycommit", "source.git.fetchbycommit"),
     ("git.fullurl", "source.git.fullurl"),
     ("git.keepgitdir", "source.git.keepgitdir"),
     ("git.knownsshhosts", "source.git.knownsshhosts"),
+    ("git.mountsshsock", "source.git.knownsshhosts"),
     ("git.mountsshsock", "source.git.mountsshsock"),
     ("git.mtime", "source.git.mtime"),
     ("git.skipsubmodules", "source.git.skipsubmodules"),
