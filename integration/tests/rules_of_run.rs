@@ -326,6 +326,14 @@ fn rule_76_more_than_the_sandbox_needs_consent() {
             .args(["--allow", "security.insecure"])
             .ok(),
     );
+    let lines = "RUN --security=insecure mknod /dev/z c 1 5 && head -c 1 /dev/z > /dev/null \
+                 && mount -t tmpfs none /tmp\n\
+                 RUN mknod /dev/z c 1 5 && ! head -c 1 /dev/z 2>/dev/null\n";
+    drop(
+        build(&env, lines)
+            .args(["--allow", "security.insecure"])
+            .ok(),
+    );
     // A step keeps its own word where the build has another.
     let lines =
         "RUN --network=none test \"$(tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' ')\" = lo\n";
@@ -343,6 +351,49 @@ fn rule_77_shm_has_the_size_that_was_asked_for() {
     drop(build(&env, &line("2048")).args(["--shm-size", "2m"]).ok());
     let limits = build(&env, "RUN test $(ulimit -n):$(ulimit -Hn) = 100:200\n");
     drop(limits.args(["--ulimit", "nofile=100:200"]).ok());
+}
+
+/// Removes a control group from every hierarchy; those of steps in it are gone soon.
+fn remove_groups(name: &str) {
+    let top = std::path::Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(top).into_iter().flatten().flatten();
+    let mut groups = vec![top.join(&name[1..])];
+    groups.extend(hierarchies.map(|entry| entry.path().join(&name[1..])));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    groups.retain(|group| group.is_dir());
+    while !groups.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "{groups:?} stay");
+        groups.retain(|group| std::fs::remove_dir(group).is_err() && group.is_dir());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_step_is_in_the_control_group_that_was_asked_for() {
+    if lacks("a_step_is_in_the_control_group_that_was_asked_for", ROOT) {
+        return;
+    }
+    let env = TestEnv::with_busybox();
+    // Seen through the host's process table: a step sees its group as the topmost one.
+    let parent = format!("/kiln-test-{}", std::process::id());
+    let lines = "RUN echo begun; sleep 65.65\n";
+    let mut running = build(&env, lines)
+        .args(["--cgroup-parent", &parent])
+        .start();
+    running.wait_for("the step", std::time::Duration::from_secs(20), |line| {
+        line.ends_with(" begun").then_some(())
+    });
+    let processes = std::fs::read_dir("/proc")
+        .expect("there is a /proc")
+        .flatten();
+    let groups: Vec<String> = processes
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("cgroup")).ok())
+        .filter(|groups| groups.contains(&format!("{parent}/kiln-")))
+        .collect();
+    running.interrupt();
+    running.wait(std::time::Duration::from_secs(20));
+    remove_groups(&parent);
+    assert!(!groups.is_empty(), "no process is in {parent}");
 }
 
 #[test]

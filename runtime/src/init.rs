@@ -129,7 +129,7 @@ fn mount_all(plan: &Plan, shared: &Shared) -> Result<(), ChildFailure> {
     let sys = mount_sys(sys_target.as_fd(), plan, shared).map_err(ChildFailure::at(Stage::Sys))?;
     let terminal = plan.has_terminal.then(|| plan.stdio[0].as_fd());
     plan.devices
-        .mount(dev_target.as_fd(), terminal)
+        .mount(dev_target.as_fd(), terminal, plan.security)
         .map_err(ChildFailure::at(Stage::Devices))?;
     for (mount, index) in plan.mounts.iter().zip(0_u16..) {
         mount_one(plan, mount, index)?;

@@ -37,7 +37,7 @@ pub struct ExitStatus {
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// Limits that this machine could not enforce: `memory`, `pids`, `cpu`.
+    /// What this machine could not enforce: `memory`, `pids`, `cpu`, `cgroup-parent`.
     pub unenforced: Vec<String>,
 }
 

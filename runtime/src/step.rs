@@ -184,6 +184,8 @@ pub struct Limits {
     pub pids_max: Option<u64>,
     /// Processor time: microseconds in each period of 100 ms, times the number of processors.
     pub cpu_quota_us: Option<u64>,
+    /// The control group that the step's own is made in, below the topmost one.
+    pub cgroup_parent: Option<String>,
     /// Per-process limits.
     pub ulimits: Vec<Ulimit>,
 }

@@ -66,6 +66,10 @@ pub(crate) async fn run(
         other => StepError::Start(other),
     })?;
     drop(held);
+    for what in &status.unenforced {
+        let message = format!("this machine cannot enforce `{what}` for steps");
+        ops.report.warning(Some(id), &message);
+    }
     let run = run_op(ops, id)?;
     let code = status.shell_code();
     let fine = match run.valid_exit_codes.as_slice() {
@@ -143,6 +147,7 @@ fn prepare(ops: &Ops, id: VertexId, inputs: &[Output]) -> Result<Prepared, StepE
         SecurityMode::Insecure => Security::Insecure,
     };
     step.limits.ulimits = ulimits(run)?;
+    step.limits.cgroup_parent = Some(run.cgroup_parent.clone()).filter(|parent| !parent.is_empty());
     let platform = emulation::of_step(&ops.graph, &ops.images, id);
     if let Emulation::Mounted { interpreter } = &platform.emulation {
         step.mounts.push(mounts::interpreter(interpreter));

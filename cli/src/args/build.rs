@@ -156,6 +156,9 @@ pub(crate) struct StepArgs {
     /// Limit of steps, e.g. nofile=1024:4096
     #[arg(long, value_name = "NAME=SOFT[:HARD]", value_parser = value::parse_ulimit)]
     pub(crate) ulimit: Vec<UlimitArg>,
+    /// Control group that those of steps are made in
+    #[arg(long, value_name = "GROUP", value_parser = value::parse_cgroup_parent)]
+    pub(crate) cgroup_parent: Option<String>,
     /// Let steps trust the CA bundle of this machine (or the one at PATH)
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(crate) host_ca: Option<HostCaArg>,

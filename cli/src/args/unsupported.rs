@@ -29,8 +29,6 @@ pub(crate) struct UnsupportedArgs {
     #[arg(long, hide = true)]
     check: bool,
     #[arg(long, hide = true)]
-    cgroup_parent: Option<String>,
-    #[arg(long, hide = true)]
     policy: Vec<String>,
     #[arg(long, hide = true)]
     resource: Vec<String>,
@@ -83,7 +81,7 @@ impl UnsupportedArgs {
         let default = |text: &Option<String>, fine: &[&str]| {
             text.as_deref().is_some_and(|text| !fine.contains(&text))
         };
-        let asked: [(&str, bool); 18] = [
+        let asked: [(&str, bool); 17] = [
             ("--annotation", !self.annotation.is_empty()),
             (
                 "--attest",
@@ -93,7 +91,6 @@ impl UnsupportedArgs {
             ("--cache-from", !self.cache_from.is_empty()),
             ("--cache-to", !self.cache_to.is_empty()),
             ("--call", default(&self.call, &["build", "check"])),
-            ("--cgroup-parent", default(&self.cgroup_parent, &[""])),
             ("--cpu-*", self.limits_cpu()),
             ("--isolation", default(&self.isolation, &["default", ""])),
             ("--memory", default(&self.memory, &["0"])),

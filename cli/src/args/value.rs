@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Small values of flags: pairs, sizes, hosts, limits.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A name with a value, or alone.
 pub(crate) type Pair = (String, Option<String>);
@@ -52,14 +52,27 @@ pub(crate) fn parse_host(text: &str) -> Result<(String, IpAddr), String> {
     if host.is_empty() {
         return Err("the host is empty".into());
     }
+    // Steps are on the host's network, so the host is where it is for itself.
     if address == "host-gateway" {
-        return Err("host-gateway is not supported yet; give the address".into());
+        return Ok((host.to_owned(), Ipv4Addr::LOCALHOST.into()));
     }
     let bare = address.trim_start_matches('[').trim_end_matches(']');
     let address = bare
         .parse()
         .map_err(|_| format!("`{address}` is not an IP address"))?;
     Ok((host.to_owned(), address))
+}
+
+/// Parses the name of a control group: a path that stays below the topmost one.
+pub(crate) fn parse_cgroup_parent(text: &str) -> Result<String, String> {
+    let mut parts = text.split('/').filter(|part| !part.is_empty());
+    if text.strip_suffix(".slice").is_some() && !text.contains('/') {
+        return Err("slices of systemd are not supported; give a path like /builds".into());
+    }
+    if parts.any(|part| part == "." || part == "..") {
+        return Err(format!("`{text}` leads out of the control groups"));
+    }
+    Ok(text.to_owned())
 }
 
 /// A limit of a resource: name, soft and hard value; -1 is unlimited.
@@ -147,7 +160,13 @@ mod tests {
         assert!(parse_host("db:10.0.0.1").is_ok());
         assert!(parse_host("db=::1").is_ok());
         assert!(parse_host("db:[::1]").is_ok());
-        for text in ["db", ":1.2.3.4", "db:x", "db:host-gateway"] {
+        let gateway = ("host".to_owned(), Ipv4Addr::LOCALHOST.into());
+        assert_eq!(parse_host("host:host-gateway"), Ok(gateway));
+        assert!(parse_cgroup_parent("/builds/a").is_ok());
+        for text in ["../x", "a/./b", "system.slice"] {
+            assert!(parse_cgroup_parent(text).is_err(), "{text}");
+        }
+        for text in ["db", ":1.2.3.4", "db:x"] {
             assert!(parse_host(text).is_err(), "{text}");
         }
         let limit = parse_ulimit("nofile=1024:-1").unwrap();

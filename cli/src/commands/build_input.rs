@@ -120,6 +120,7 @@ fn options(
             .shm_size
             .map_or(0, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
         ulimits: ulimits.collect(),
+        cgroup_parent: args.steps.cgroup_parent.clone().unwrap_or_default(),
         ..BuildOptions::new(host)
     })
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Control groups: memory, process and processor limits, where this machine has them.
 //!
-//! Takes v2, v1, both at once or none. Groups are made below the zygote's own, only for a step
-//! that asks for a limit; killing a step needs none, its PID namespace does that. A limit that
+//! Takes v2, v1, both at once or none. Groups are made below the zygote's own or the parent that the
+//! step names, only for a step that asks for a limit or a parent; killing a step needs none, its PID namespace does that. A limit that
 //! cannot be had is reported, never a failure.
 //!
 //! Docs: kernel `cgroup-v2.rst`, `cgroup-v1/`; `cgroups(7)`, `proc_pid_mountinfo(5)`.
@@ -24,6 +24,8 @@ struct Hierarchy {
     controllers: Vec<String>,
     /// The directory of this process's own group.
     own: PathBuf,
+    /// The directory of the topmost group that can be seen.
+    top: PathBuf,
 }
 
 /// The hierarchies of this machine.
@@ -58,17 +60,33 @@ impl Cgroups {
         let mut step = StepCgroups::default();
         self.made += 1;
         let name = format!("kiln-{}-{}", std::process::id(), self.made);
+        let own = self.hierarchies.iter();
+        let mut places: Vec<PathBuf> = own.map(|hierarchy| hierarchy.own.clone()).collect();
+        if let Some(parent) = limits.cgroup_parent.as_deref().and_then(relative) {
+            let tops = self.hierarchies.iter().map(|hierarchy| &hierarchy.top);
+            places = tops.map(|top| top.join(parent)).collect();
+            let mut entered = false;
+            for place in &places {
+                // Where it cannot be made it cannot be entered either.
+                std::fs::create_dir_all(place).ok();
+                entered |= step.enter(&place.join(&name));
+            }
+            if !entered {
+                step.unenforced.push("cgroup-parent".to_owned());
+            }
+        }
+        let places: Vec<PathBuf> = places.iter().map(|place| place.join(&name)).collect();
         if let Some(bytes) = limits.memory_bytes {
             let v2 = [
                 ("memory.max", bytes.to_string()),
                 ("memory.oom.group", "1".to_owned()),
             ];
             let v1 = [("memory.limit_in_bytes", bytes.to_string())];
-            self.limit("memory", &name, [&v2, &v1], &mut step);
+            self.limit("memory", &places, [&v2, &v1], &mut step);
         }
         if let Some(max) = limits.pids_max {
             let setting = [("pids.max", max.to_string())];
-            self.limit("pids", &name, [&setting, &setting], &mut step);
+            self.limit("pids", &places, [&setting, &setting], &mut step);
         }
         if let Some(quota) = limits.cpu_quota_us {
             let v2 = [("cpu.max", format!("{quota} {CPU_PERIOD_US}"))];
@@ -76,41 +94,46 @@ impl Cgroups {
                 ("cpu.cfs_period_us", CPU_PERIOD_US.to_string()),
                 ("cpu.cfs_quota_us", quota.to_string()),
             ];
-            self.limit("cpu", &name, [&v2, &v1], &mut step);
+            self.limit("cpu", &places, [&v2, &v1], &mut step);
         }
         step
     }
 
-    /// Sets one limit in the first hierarchy that takes it; v2's files come first.
+    /// Sets one limit in the first hierarchy that takes it, in the group of the step there; v2's
+    /// files come first.
     fn limit(
         &self,
         controller: &str,
-        name: &str,
+        places: &[PathBuf],
         settings: [&[(&str, String)]; 2],
         step: &mut StepCgroups,
     ) {
-        let enforced = self.hierarchies.iter().any(|hierarchy| {
-            let [v2, v1] = settings;
-            let is_v2 = hierarchy.controllers.is_empty();
-            if is_v2 {
-                // Fails if already done elsewhere or impossible; the setting then tells.
-                write(
-                    &hierarchy.own.join("cgroup.subtree_control"),
-                    &format!("+{controller}"),
-                )
-                .ok();
-            } else if !hierarchy.controllers.iter().any(|name| name == controller) {
-                return false;
-            }
-            let directory = hierarchy.own.join(name);
-            let chosen = if is_v2 { v2 } else { v1 };
-            step.enter(&directory) && {
-                let mut settings = chosen.iter();
-                settings.all(|(file, value)| {
-                    write(&directory.join(file), value).is_ok() || *file == "memory.oom.group"
-                })
-            }
-        });
+        let enforced = self
+            .hierarchies
+            .iter()
+            .zip(places)
+            .any(|(hierarchy, directory)| {
+                let [v2, v1] = settings;
+                let is_v2 = hierarchy.controllers.is_empty();
+                if is_v2 {
+                    // Fails if already done elsewhere or impossible; the setting then tells.
+                    let above = directory.parent().unwrap_or(directory);
+                    write(
+                        &above.join("cgroup.subtree_control"),
+                        &format!("+{controller}"),
+                    )
+                    .ok();
+                } else if !hierarchy.controllers.iter().any(|name| name == controller) {
+                    return false;
+                }
+                let chosen = if is_v2 { v2 } else { v1 };
+                step.enter(directory) && {
+                    let mut settings = chosen.iter();
+                    settings.all(|(file, value)| {
+                        write(&directory.join(file), value).is_ok() || *file == "memory.oom.group"
+                    })
+                }
+            });
         if !enforced {
             step.unenforced.push(controller.to_owned());
         }
@@ -151,6 +174,14 @@ pub(crate) fn join(procs: &[OwnedFd]) {
     }
 }
 
+/// Returns a parent group as a path below the top; none if it leads out of it, or is the top.
+fn relative(parent: &str) -> Option<&Path> {
+    let path = Path::new(parent.trim_start_matches('/'));
+    let mut parts = path.components();
+    let inside = parts.all(|part| matches!(part, std::path::Component::Normal(_)));
+    (inside && !path.as_os_str().is_empty()).then_some(path)
+}
+
 fn write(path: &Path, value: &str) -> Result<(), rustix::io::Errno> {
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
@@ -179,6 +210,7 @@ fn parse(cgroup: &str, mountinfo: &str) -> Vec<Hierarchy> {
             Some(Hierarchy {
                 controllers,
                 own: Path::new(mount_point).join(below),
+                top: mount_point.into(),
             })
         })
         .collect();
@@ -207,7 +239,7 @@ fn mount_of<'line>(
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, relative};
 
     #[test]
     fn hybrid_and_pure_layouts() {
@@ -223,6 +255,19 @@ mod tests {
             .map(|hierarchy| hierarchy.own.to_str().unwrap())
             .collect();
         assert_eq!(own, ["/sys/fs/cgroup/unified/a", "/sys/fs/cgroup/memory/y"]);
+    }
+
+    #[test]
+    fn a_parent_stays_below_the_top() {
+        for (parent, path) in [
+            ("/a/b", Some("a/b")),
+            ("a", Some("a")),
+            ("/", None),
+            ("a/../..", None),
+            ("", None),
+        ] {
+            assert_eq!(relative(parent), path.map(std::path::Path::new), "{parent}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! `nodev`, `/dev` too; only the six nodes are mounts of their own on which devices open. So
 //! `mknod` works as packages expect, and what it makes cannot be opened. That needs no control
 //! group, and leaves none behind. In a user namespace, where the kernel refuses `mknod`, the six
-//! are the host's.
+//! are the host's. Only a step without a sandbox may open what it makes in `/dev`.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,6 +16,7 @@ use rustix::mount::MountAttrFlags;
 
 use super::mounts::place::{attach, attach_below};
 use super::mounts::{clone_tree, filesystem};
+use crate::step::Security;
 use crate::sys::{self, AttributeChange};
 
 struct Node {
@@ -114,6 +115,7 @@ impl Devices {
         &self,
         target: BorrowedFd<'_>,
         terminal: Option<BorrowedFd<'_>>,
+        security: Security,
     ) -> Result<(), Errno> {
         let dev = self.dev.as_fd();
         attach(dev, target)?;
@@ -129,12 +131,14 @@ impl Devices {
                 tree => attach_below(tree?.as_fd(), dev, node.name)?,
             }
         }
-        let change = AttributeChange {
-            set: libc::MOUNT_ATTR_NODEV,
-            clear: 0,
-            private: false,
-        };
-        sys::mount_setattr(dev, c"", false, change)?;
+        if security == Security::Sandbox {
+            let change = AttributeChange {
+                set: libc::MOUNT_ATTR_NODEV,
+                clear: 0,
+                private: false,
+            };
+            sys::mount_setattr(dev, c"", false, change)?;
+        }
         attach_below(self.pts.as_fd(), dev, c"pts")?;
         attach_below(self.shm.as_fd(), dev, c"shm")?;
         if let Some(terminal) = terminal {

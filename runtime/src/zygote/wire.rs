@@ -186,7 +186,7 @@ wire_struct! {
     }
     Overlay { lower, upper }
     Mount { target, source, read_only }
-    Limits { memory_bytes, pids_max, cpu_quota_us, ulimits }
+    Limits { memory_bytes, pids_max, cpu_quota_us, cgroup_parent, ulimits }
     Ulimit { kind, soft, hard }
     Failure { stage, subject, errno }
     Request { step, terminal }
