@@ -348,6 +348,9 @@ fn rule_77_shm_has_the_size_that_was_asked_for() {
     let env = TestEnv::with_busybox();
     let line = |size: &str| format!("RUN df -k /dev/shm | grep -q ' {size} '\n");
     drop(build(&env, &line("65536")).ok());
+    let named =
+        "RUN grep -q '^shm /dev/shm tmpfs ' /proc/mounts && grep -q '^proc /proc ' /proc/mounts\n";
+    drop(build(&env, named).ok());
     drop(build(&env, &line("2048")).args(["--shm-size", "2m"]).ok());
     let limits = build(&env, "RUN test $(ulimit -n):$(ulimit -Hn) = 100:200\n");
     drop(limits.args(["--ulimit", "nofile=100:200"]).ok());

@@ -89,7 +89,10 @@ impl Devices {
         let closed = MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        let shm = filesystem(c"tmpfs", &[("mode", "1777"), ("size", &shm_size)], closed)?;
+        let shm = {
+            let options = [("source", "shm"), ("mode", "1777"), ("size", &*shm_size)];
+            filesystem(c"tmpfs", &options, closed)?
+        };
         Ok(Self {
             dev,
             pts: devpts()?,

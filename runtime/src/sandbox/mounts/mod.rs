@@ -29,6 +29,10 @@ pub(crate) fn filesystem(
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Errno> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What `df` and `/proc/mounts` call it, as runc has it.
+    if !options.iter().any(|(key, _)| *key == "source") {
+        fsconfig_set_string(&context, "source", kind)?;
+    }
     for (key, value) in options {
         fsconfig_set_string(&context, *key, *value)?;
     }
