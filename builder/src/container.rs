@@ -7,13 +7,16 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use oci::{ContainerConfig, Image, Reference};
+use oci::{ContainerConfig, Image, Platform, Reference};
+use runtime::binfmt::Emulation;
 use runtime::{Mount, MountSource, Network, Overlay, RunError, Step};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::emulation::{self, is_wrong_format};
 use crate::open::Builder;
 use crate::ops::host_ca::{HostCa, HostCaError};
 use crate::ops::image::{ImageFetchError, SourceImage, Unpack};
+use crate::ops::mounts;
 use crate::ops::run::DEFAULT_PATH;
 use registry::client::Progress;
 
@@ -78,6 +81,9 @@ pub enum ContainerError {
     /// The image could not be unpacked.
     #[error("cannot unpack the image")]
     Image(#[source] ImageFetchError),
+    /// The image is for another processor, and nothing here runs its programs.
+    #[error("{0} programs do not run on this machine")]
+    NoEmulation(Box<Platform>),
     /// No root file system could be prepared.
     #[error("cannot prepare the root file system")]
     Snapshot(#[source] cache::SnapshotError),
@@ -94,6 +100,8 @@ impl ContainerError {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Run(error) => error.shell_code(),
+            // Docs: shells, for a program that cannot be executed.
+            Self::NoEmulation(_) => 126,
             _ => 125,
         }
     }
@@ -118,6 +126,7 @@ impl Builder {
         progress: &Progress,
     ) -> Result<i32, ContainerError> {
         let runtime = self.runtime.as_ref().ok_or(ContainerError::NoRuntime)?;
+        let platform = emulation::of_platform(&request.image.config().platform());
         let unpack = Unpack {
             store: self.store.clone(),
             layout: self.layout.clone(),
@@ -139,7 +148,10 @@ impl Builder {
             lower: active.lowers().to_vec(),
             upper: Some((active.upper_dir().into(), active.work_dir().into())),
         };
-        let step = step(request, overlay)?;
+        let mut step = step(request, overlay)?;
+        if let Emulation::Mounted { interpreter } = &platform.emulation {
+            step.mounts.push(mounts::interpreter(interpreter));
+        }
         let output = if request.terminal {
             runtime::Output::Terminal
         } else {
@@ -154,7 +166,15 @@ impl Builder {
         };
         active.abort();
         self.clean_up().await;
-        Ok(status.map_err(ContainerError::Run)?.shell_code())
+        // Tried, since images exist that say the wrong platform.
+        let status = status.map_err(|error| match platform.emulation {
+            Emulation::Native => ContainerError::Run(error),
+            _ if is_wrong_format(&error) => {
+                ContainerError::NoEmulation(Box::new(platform.platform))
+            }
+            _ => ContainerError::Run(error),
+        })?;
+        Ok(status.shell_code())
     }
 }
 

@@ -12,6 +12,9 @@ use runtime::binfmt::{self, Emulation};
 use crate::ops::image::{self, ImageSources};
 use crate::step_error::StepError;
 
+/// "Exec format error", the same number on every architecture of Linux.
+const ENOEXEC: i32 = 8;
+
 /// How the programs of a step run here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepPlatform {
@@ -44,8 +47,13 @@ impl StepPlatform {
 pub(crate) fn of_step(graph: &Graph, images: &ImageSources, id: VertexId) -> StepPlatform {
     let platform = root_platform(graph, images, id)
         .or_else(|| graph.vertex(id).platform.clone())
-        .unwrap_or_else(Platform::host)
-        .normalized();
+        .unwrap_or_else(Platform::host);
+    of_platform(&platform)
+}
+
+/// Returns how programs for a platform run.
+pub(crate) fn of_platform(platform: &Platform) -> StepPlatform {
+    let platform = platform.normalized();
     let host = Platform::host();
     let emulation = if platform.os == host.os {
         binfmt::emulation(&platform.architecture, &host.architecture)
@@ -89,4 +97,13 @@ fn root_input(vertex: &Vertex) -> Option<usize> {
 
 fn root_of(run: &RunOp) -> Option<usize> {
     run.mounts.iter().find(|mount| mount.dest == "/")?.input
+}
+
+/// Tells whether the kernel found no way to run a program.
+pub(crate) fn is_wrong_format(error: &runtime::RunError) -> bool {
+    matches!(
+        error,
+        runtime::RunError::ProgramNotExecutable { source, .. }
+            if source.raw_os_error() == Some(ENOEXEC)
+    )
 }

@@ -189,6 +189,24 @@ fn a_step_that_nothing_here_runs_is_refused_before_anything_runs() {
     drop(explained.says("cannot run: nothing here emulates linux/sparc"));
 }
 
+#[test]
+fn an_image_that_nothing_here_runs_says_so_when_it_is_tried() {
+    if lacks(
+        "an_image_that_nothing_here_runs_says_so_when_it_is_tried",
+        ROOT,
+    ) {
+        return;
+    }
+    let env = TestEnv::new();
+    let text = "FROM scratch\nCOPY --chmod=755 program /program\n";
+    let context = env.context("c", text, &[("program", "\u{7f}ELF of another machine")]);
+    let build = env.build("foreign:1", &context);
+    drop(build.args(["--platform", "linux/sparc"]).ok());
+    let run = env.kiln(["run", "--rm", "foreign:1", "/program"]).run();
+    let run = run.code(126).says("linux/sparc programs do not run");
+    drop(run.says("qemu-user-static"));
+}
+
 /// Returns a program for 64-bit ARM that prints a line.
 ///
 /// Spec: ELF gABI, header and program header; Arm Architecture Reference Manual for the words.

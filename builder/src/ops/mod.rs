@@ -13,7 +13,7 @@ pub(crate) mod host_ca;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod log;
-mod mounts;
+pub(crate) mod mounts;
 pub(crate) mod run;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ use super::log::StepLog;
 use super::mounts::{self, Held};
 use super::{Made, Ops, Output};
 use crate::cdi;
-use crate::emulation::{self, StepPlatform};
+use crate::emulation::{self, StepPlatform, is_wrong_format};
 use crate::progress::Stream;
 use crate::redact::Redactor;
 use crate::result::Origin;
@@ -25,9 +25,6 @@ use crate::step_error::StepError;
 /// Docs: BuildKit's `system.DefaultPathEnvUnix`, Docker's default.
 pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// "Exec format error", the same number on every architecture of Linux.
-const ENOEXEC: i32 = 8;
 
 /// Runs the process of a vertex; its changes become a layer.
 pub(crate) async fn run(
@@ -97,15 +94,6 @@ struct Prepared {
     active: ActiveSnapshot,
     held: Held,
     platform: StepPlatform,
-}
-
-/// Tells whether the kernel found no way to run a program.
-fn is_wrong_format(error: &runtime::RunError) -> bool {
-    matches!(
-        error,
-        runtime::RunError::ProgramNotExecutable { source, .. }
-            if source.raw_os_error() == Some(ENOEXEC)
-    )
 }
 
 fn run_op(ops: &Ops, id: VertexId) -> Result<&RunOp, StepError> {

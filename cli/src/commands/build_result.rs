@@ -13,6 +13,10 @@ use crate::args::build::BuildArgs;
 use crate::progress::Progress;
 use crate::report::{Exit, Failure, git, step};
 
+/// Said where programs for another processor do not run.
+pub(super) const EMULATORS: &str =
+    "install emulators: Debian has them in qemu-user-static and binfmt-support";
+
 /// Writes `--iidfile` and `--metadata-file`.
 pub(super) fn write_files(outcome: &BuildOutcome, args: &BuildArgs) -> Result<(), Failure> {
     if let (Some(path), Some(digest)) = (&args.result.iidfile, &outcome.config_digest) {
@@ -133,7 +137,7 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
             failure.hint(format!("allow it: --allow device={name}, or --allow device for all"))
         }
         StepError::NoEmulation { .. } => failure
-            .hint("install emulators: Debian has them in qemu-user-static and binfmt-support")
+            .hint(EMULATORS)
             .hint("or build on this machine's platform: `FROM --platform=$BUILDPLATFORM`, then COPY --from"),
         StepError::SecretMissing(id) => failure.hint(format!("give it: --secret id={id},src=FILE")),
         StepError::ContextMissing(name) => {

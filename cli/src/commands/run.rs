@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::build::{enter, open};
+use super::build_result::EMULATORS;
 use super::pull;
 use crate::args::build::NetworkArg;
 use crate::args::run::{PullPolicy, RunArgs};
@@ -68,7 +69,11 @@ pub(crate) fn run(args: &RunArgs, session: &Session) -> Result<u8, Failure> {
             .await;
         ended.map_err(|error| {
             let code = u8::try_from(error.exit_code()).unwrap_or(125);
-            Failure::from_error(Exit::Program(code), &error).with_known_hints(&error)
+            let failure = Failure::from_error(Exit::Program(code), &error);
+            match error {
+                builder::ContainerError::NoEmulation(_) => failure.hint(EMULATORS),
+                error => failure.with_known_hints(&error),
+            }
         })
     })?;
     Ok(u8::try_from(code).unwrap_or(255))
