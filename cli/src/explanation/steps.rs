@@ -40,9 +40,15 @@ pub(super) fn text(explanation: &Explanation) -> String {
     out
 }
 
-/// Returns the title of a step; digests of images have their own table.
+/// Returns the title of a step; digests of images have their own table, and a download is not called
+/// like the ADD that wants it.
 fn title(vertex: &Vertex) -> String {
     let title = one_line(&vertex.meta.name);
+    if let Op::Source(source) = &vertex.op
+        && source.identifier.starts_with("http")
+    {
+        return one_line(&source.identifier);
+    }
     match (&vertex.op, title.split_once("@sha256:")) {
         (Op::Source(_), Some((name, _))) => name.to_owned(),
         _ => title,
