@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use graph::{Frontend, Plan};
+use graph::{Frontend, ImageResolver, Plan};
 
 use crate::open::Builder;
 use crate::progress::Sink;
@@ -31,6 +31,11 @@ impl Builder {
     ) -> Result<Plan, F::Error> {
         let resolver = Resolver::new(self, StepReport::new(sink));
         frontend.lower(input, &resolver).await
+    }
+
+    /// Returns what answers for base images, as it does in a build.
+    pub fn resolver(&self, sink: Arc<dyn Sink>) -> impl ImageResolver {
+        Resolver::new(self, StepReport::new(sink))
     }
 }
 

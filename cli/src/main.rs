@@ -3,7 +3,7 @@
 //!
 //! Data order: [`environment`] is read once, [`args`] parses the command line, [`settings`] the
 //! config files; a [`session`] holds what commands work with; [`commands`] has a file per command;
-//! [`progress`] shows builds, [`report`] errors; [`text`] writes sizes, times and tables.
+//! [`progress`] shows builds, [`findings`] warnings, [`report`] errors; [`text`] writes sizes, times and tables.
 //!
 //! Does no work of its own: everything happens in `frontend-dockerfile`, `builder` and `registry`.
 //!
@@ -17,6 +17,7 @@ mod commands;
 mod context;
 mod environment;
 mod explanation;
+mod findings;
 mod progress;
 mod report;
 mod session;

@@ -4,6 +4,7 @@
 use graph::ResolveError;
 
 use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Report};
+use crate::lint::ParseLintConfigError;
 use crate::span::SourceText;
 use graph::pattern::ParsePatternError;
 
@@ -49,6 +50,12 @@ pub enum DockerfileError {
         /// For how many platforms the build is; 1 if the value itself is wrong.
         platforms: usize,
     },
+    /// The build argument that configures the rules is wrong.
+    #[error("cannot read the build argument BUILDKIT_DOCKERFILE_CHECK")]
+    CheckConfig(#[source] ParseLintConfigError),
+    /// There are warnings, and the file says that they are errors.
+    #[error("lint violation found for rules: {}", .0.join(", "))]
+    Violations(Vec<&'static str>),
     /// `SOURCE_DATE_EPOCH` is not a number of seconds.
     #[error("SOURCE_DATE_EPOCH `{0}` is not a number of seconds since 1970")]
     Epoch(String),

@@ -72,6 +72,7 @@ impl Frontend for DockerfileFrontend {
                 platform: &platform.normalized(),
                 explicit,
                 multi: plan.multi_platform,
+                all_stages: false,
             };
             let (target, epoch) = build.lower(resolver, &mut plan.graph).await?;
             plan.targets.push(target);
@@ -100,7 +101,7 @@ fn multi_platform(input: &BuildInput, platforms: usize) -> Result<bool, Dockerfi
     }
 }
 
-fn read_ignore(input: &BuildInput) -> Result<Patterns, DockerfileError> {
+pub(crate) fn read_ignore(input: &BuildInput) -> Result<Patterns, DockerfileError> {
     let Some(source) = &input.dockerignore else {
         return Ok(Patterns::default());
     };
@@ -111,14 +112,16 @@ fn read_ignore(input: &BuildInput) -> Result<Patterns, DockerfileError> {
 }
 
 /// The build for one platform.
-struct PlatformBuild<'a> {
-    input: &'a BuildInput,
-    dockerfile: &'a Dockerfile,
-    ignore: &'a Patterns,
-    file: &'a Arc<SourceFile>,
-    platform: &'a Platform,
-    explicit: bool,
-    multi: bool,
+pub(crate) struct PlatformBuild<'a> {
+    pub(crate) input: &'a BuildInput,
+    pub(crate) dockerfile: &'a Dockerfile,
+    pub(crate) ignore: &'a Patterns,
+    pub(crate) file: &'a Arc<SourceFile>,
+    pub(crate) platform: &'a Platform,
+    pub(crate) explicit: bool,
+    pub(crate) multi: bool,
+    /// Whether the bases of stages that the target does not need are asked for too.
+    pub(crate) all_stages: bool,
 }
 
 /// An image to ask for, and where its name stands.
@@ -174,7 +177,7 @@ impl PlatformBuild<'_> {
         DockerfileError::invalid(&self.input.source, problems)
     }
 
-    fn target(&self, stages: &StageGraph) -> Result<usize, DockerfileError> {
+    pub(crate) fn target(&self, stages: &StageGraph) -> Result<usize, DockerfileError> {
         let name = self
             .input
             .options
@@ -207,7 +210,7 @@ impl PlatformBuild<'_> {
     }
 
     /// Asks for every image that the target needs, and adds the triggers of those found.
-    async fn resolve<R: ImageResolver>(
+    pub(crate) async fn resolve<R: ImageResolver>(
         &self,
         stages: &mut StageGraph,
         target: usize,
@@ -231,6 +234,15 @@ impl PlatformBuild<'_> {
         }
     }
 
+    /// Returns the stages whose bases are asked for.
+    pub(crate) fn reached(&self, stages: &StageGraph, target: usize) -> Vec<bool> {
+        let mut reached = stages.reachable(target);
+        if self.all_stages {
+            reached.fill(true);
+        }
+        reached
+    }
+
     fn base_image(&self, span: Span, error: ResolveError) -> DockerfileError {
         let source = &self.input.source;
         DockerfileError::BaseImage {
@@ -246,7 +258,7 @@ impl PlatformBuild<'_> {
         target: usize,
         known: &Images,
     ) -> Result<Vec<Wanted>, DockerfileError> {
-        let reached = stages.reachable(target);
+        let reached = self.reached(stages, target);
         let mut names: Vec<(Word, Platform)> = Vec::new();
         for (stage, _) in stages
             .stages

@@ -14,7 +14,8 @@ pub(crate) fn plain_list(list: &[String]) -> String {
     format!("[{}]", list.join(" "))
 }
 
-fn quoted(text: &str) -> String {
+/// Returns the text as `%q` prints it.
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for character in text.chars() {
         match character {

@@ -25,6 +25,7 @@ mod lines;
 pub mod lint;
 mod lower;
 pub mod options;
+pub mod outline;
 pub mod parse;
 mod paths;
 mod scope;

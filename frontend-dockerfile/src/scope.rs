@@ -18,6 +18,12 @@ use crate::instruction::{Argument, Kind};
 use crate::options::BuildOptions;
 use crate::parse::Dockerfile;
 
+/// ARGs that steer the builder and never reach a step. `Observed:` BuildKit 73ed6825.
+pub(crate) const NOT_IN_ENVIRONMENT: [&str; 2] =
+    ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+/// The argument that is the name of the target.
+const TARGET_STAGE: &str = "TARGETSTAGE";
+
 /// Names and values in the order in which they were last set.
 ///
 /// `Observed:` BuildKit 73ed6825: a step sees a variable that is set again behind the others.
@@ -120,7 +126,17 @@ fn value(
     }
 }
 
-fn platform_arguments(
+/// Returns whether a name is in the global scope without being declared.
+pub(crate) fn is_predefined(name: &str) -> bool {
+    let part = name
+        .strip_prefix("BUILD")
+        .or_else(|| name.strip_prefix("TARGET"));
+    let parts = ["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT"];
+    name == TARGET_STAGE || part.is_some_and(|part| parts.contains(&part))
+}
+
+/// Returns what the global scope holds before any ARG.
+pub(crate) fn platform_arguments(
     dockerfile: &Dockerfile,
     options: &BuildOptions,
     target: &Platform,
@@ -152,6 +168,6 @@ fn platform_arguments(
             platform.variant.as_deref().unwrap_or_default(),
         );
     }
-    set("TARGETSTAGE".to_owned(), &stage);
+    set(TARGET_STAGE.to_owned(), &stage);
     scope
 }

@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 use oci::{Platform, Reference};
 
 use super::allow::AllowArg;
 use super::build_context::{ContextArg, NamedContext, parse_named};
+use super::call::CallArgs;
 use super::output::OutputArg;
 use super::secret::SecretArg;
 use super::ssh::SshArg;
@@ -90,6 +91,8 @@ pub(crate) struct BuildArgs {
     pub(crate) steps: StepArgs,
     #[command(flatten)]
     pub(crate) result: ResultArgs,
+    #[command(flatten)]
+    pub(crate) question: CallArgs,
     #[command(flatten)]
     pub(crate) unsupported: super::unsupported::UnsupportedArgs,
 }
@@ -192,7 +195,4 @@ pub(crate) struct ResultArgs {
     /// How progress is shown
     #[arg(long, value_name = "KIND")]
     pub(crate) progress: Option<ProgressKind>,
-    /// Show a value between two parts of kiln and stop
-    #[arg(long, value_name = "JOINT", hide = true, action = ArgAction::Set)]
-    pub(crate) print: Option<Joint>,
 }

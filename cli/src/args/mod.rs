@@ -7,8 +7,10 @@
 pub(crate) mod allow;
 pub(crate) mod build;
 pub(crate) mod build_context;
+pub(crate) mod call;
 mod csv;
 pub(crate) mod images;
+pub(crate) mod lint;
 pub(crate) mod output;
 pub(crate) mod registry;
 pub(crate) mod run;
@@ -56,6 +58,8 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     /// Build an image from a Dockerfile
     Build(Box<build::BuildArgs>),
+    /// Check Dockerfiles
+    Lint(Box<lint::LintArgs>),
     /// Run a program in an image, in the foreground
     Run(Box<run::RunArgs>),
     /// Download an image

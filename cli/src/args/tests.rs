@@ -30,6 +30,8 @@ fn every_flag_of_buildx_is_known() {
         "--cache-from type=registry,ref=x",
         "--cache-to type=inline",
         "--call check",
+        "--call outline,format=json",
+        "--call targets",
         "--cgroup-parent x",
         "--check",
         "-D",
@@ -80,11 +82,28 @@ fn every_flag_of_buildx_is_known() {
         "--force-rm",
         "--host-ca",
         "--host-ca=/x.pem",
+    ] {
+        let parsed = parse(&format!("build {flags} ."));
+        assert!(parsed.is_ok(), "{flags}: {}", parsed.unwrap_err());
+    }
+}
+
+#[test]
+fn questions_have_an_older_name() {
+    for flags in [
+        "--print outline",
+        "--print=targets,format=json",
         "--print ast",
     ] {
         let parsed = parse(&format!("build {flags} ."));
         assert!(parsed.is_ok(), "{flags}: {}", parsed.unwrap_err());
     }
+    let Command::Build(args) = parse("build --check --call format=json .").unwrap().command else {
+        panic!("not a build");
+    };
+    let asked = args.question.call();
+    assert_eq!(asked.call, call::Call::Check);
+    assert_eq!(asked.format, call::CallFormat::Json);
 }
 
 #[test]

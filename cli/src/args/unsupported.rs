@@ -8,7 +8,6 @@ use clap::Args;
 
 /// The flags. Each is looked at by [`UnsupportedArgs::problems`].
 #[derive(Args, Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct UnsupportedArgs {
     #[arg(long, hide = true)]
     annotation: Vec<String>,
@@ -24,10 +23,6 @@ pub(crate) struct UnsupportedArgs {
     cache_from: Vec<String>,
     #[arg(long, hide = true)]
     cache_to: Vec<String>,
-    #[arg(long, hide = true)]
-    call: Option<String>,
-    #[arg(long, hide = true)]
-    check: bool,
     #[arg(long, hide = true)]
     policy: Vec<String>,
     #[arg(long, hide = true)]
@@ -90,7 +85,6 @@ impl UnsupportedArgs {
             ("--builder", default(&self.builder, &["default", ""])),
             ("--cache-from", !self.cache_from.is_empty()),
             ("--cache-to", !self.cache_to.is_empty()),
-            ("--call", default(&self.call, &["build", "check"])),
             ("--cpu-*", self.limits_cpu()),
             ("--isolation", default(&self.isolation, &["default", ""])),
             ("--memory", default(&self.memory, &["0"])),
@@ -116,11 +110,6 @@ impl UnsupportedArgs {
         asked
             .map(|(flag, _)| format!("{flag} is not supported yet"))
             .collect()
-    }
-
-    /// Tells whether the Dockerfile is only to be checked.
-    pub(crate) fn wants_check(&self) -> bool {
-        self.check || self.call.as_deref() == Some("check")
     }
 
     fn limits_cpu(&self) -> bool {

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use builder::{BuildOutcome, Builder, BuilderOptions, EnterOptions, Runtime};
-use frontend_dockerfile::DockerfileFrontend;
-
 use super::build_input;
-use super::{build_output, build_result, check, explain, frontend, print};
+use super::check::CheckedFrontend;
+use super::{build_output, build_result, call, check, explain, frontend, print};
 use crate::args::build::{BuildArgs, Joint};
+use crate::args::call::Call;
 use crate::context;
 use crate::progress::{self, Progress};
 use crate::report::{self, Exit, Failure};
 use crate::session::{self, Session};
+use builder::{BuildOutcome, Builder, BuilderOptions, EnterOptions, Runtime};
 
 /// Builds, stores and hands out.
 pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
@@ -31,33 +31,37 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
     let source = context::open(&args.context, args.input.file.as_deref(), &scratch)?;
     let request = build_input::prepare(args, session, &source)?;
     frontend::check(&request.input, args.input.frontend_strict)?;
-    if args.unsupported.wants_check() {
-        return check::run(&request.input);
+    let asked = args.question.call();
+    if asked.call == Call::Targets {
+        return call::targets(&request.input.source, asked.format);
     }
     let builder = open(session, Some(runtime))?;
+    match asked.call {
+        Call::Check => return check::run(&builder, &request.input, asked),
+        Call::Outline => return call::outline(&builder, &request.input, asked.format),
+        Call::Build | Call::Targets => {}
+    }
     if args.input.explain {
         return explain::run(&builder, &request, session);
     }
-    if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Llb | Joint::Keys)) = args.result.print
-    {
+    let joint = args.question.joint();
+    if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Llb | Joint::Keys)) = joint {
         return print::before(joint, &builder, &request.input);
     }
     let shown = Arc::new(Progress::start(kind, &session.environment));
-    check::tell(&request.input, &*shown)?;
     let result = session::block_on(|cancel| {
         let (sink, shown) = (Arc::clone(&shown), Arc::clone(&shown));
+        let frontend = CheckedFrontend { sink: sink.clone() };
         let (builder, request) = (&builder, &request);
         async move {
-            let result = builder
-                .build(&DockerfileFrontend, request, sink, cancel)
-                .await;
+            let result = builder.build(&frontend, request, sink, cancel).await;
             shown.finish();
             result.map_err(|error| build_result::failure(&error, &shown))
         }
     });
     shown.finish();
     let outcome = result?;
-    match (args.result.print, &outcome.descriptor) {
+    match (joint, &outcome.descriptor) {
         (Some(joint), Some(image)) => print::after(joint, builder.layout(), image),
         _ => finish(&outcome, args),
     }

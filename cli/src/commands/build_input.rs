@@ -16,6 +16,7 @@ use super::ssh_agents;
 use crate::args::allow::Entitlement;
 use crate::args::build::{BuildArgs, NetworkArg, StepArgs};
 use crate::args::build_context::NamedContext;
+use crate::args::lint::LintArgs;
 use crate::args::secret::{SecretArg, SecretSource};
 use crate::args::value::Pair;
 use crate::context::BuildSource;
@@ -79,15 +80,6 @@ fn options(
         [] => NoCache::No,
         stages => NoCache::Stages(stages.to_vec()),
     };
-    let contexts = args.input.build_context.iter().map(|(name, context)| {
-        let context = match context {
-            NamedContext::Directory(_) => frontend_dockerfile::NamedContext::Local,
-            NamedContext::Image(reference) => {
-                frontend_dockerfile::NamedContext::Image(reference.to_string())
-            }
-        };
-        (name.clone(), context)
-    });
     let hosts = args.steps.add_host.iter().map(|(host, address)| ExtraHost {
         host: host.clone(),
         ip: address.to_string(),
@@ -102,7 +94,7 @@ fn options(
         build_args,
         platforms,
         labels: labels(&args.input.label),
-        contexts: contexts.collect(),
+        contexts: named_contexts(&args.input.build_context),
         no_cache,
         resolve_mode: if args.input.pull {
             ResolveMode::Pull
@@ -123,6 +115,39 @@ fn options(
         cgroup_parent: args.steps.cgroup_parent.clone().unwrap_or_default(),
         ..BuildOptions::new(host)
     })
+}
+
+/// Returns what the rules are told about one file. Docs: the platform is always the machine's.
+pub(super) fn to_lint(
+    args: &LintArgs,
+    environment: &Environment,
+    source: &BuildSource,
+) -> Result<BuildInput, Failure> {
+    Ok(BuildInput {
+        source: source.dockerfile.clone(),
+        dockerignore: source.ignore.clone(),
+        options: BuildOptions {
+            target: args.target.clone(),
+            build_args: build_args(&args.build_arg, environment)?,
+            contexts: named_contexts(&args.build_context),
+            ..BuildOptions::new(Platform::host())
+        },
+    })
+}
+
+fn named_contexts(
+    given: &[(String, NamedContext)],
+) -> BTreeMap<String, frontend_dockerfile::NamedContext> {
+    let contexts = given.iter().map(|(name, context)| {
+        let context = match context {
+            NamedContext::Directory(_) => frontend_dockerfile::NamedContext::Local,
+            NamedContext::Image(reference) => {
+                frontend_dockerfile::NamedContext::Image(reference.to_string())
+            }
+        };
+        (name.clone(), context)
+    });
+    contexts.collect()
 }
 
 fn labels(pairs: &[Pair]) -> BTreeMap<String, String> {

@@ -91,7 +91,7 @@ pub(super) fn failure(error: &BuildError<DockerfileError>, shown: &Progress) -> 
 }
 
 /// Returns the report on a Dockerfile that has no plan.
-pub(super) fn frontend_failure(error: &DockerfileError) -> Failure {
+pub(crate) fn frontend_failure(error: &DockerfileError) -> Failure {
     match error {
         DockerfileError::Invalid(invalid) => Failure::silent(Exit::Input).body(invalid.report()),
         DockerfileError::UnknownTarget { hint, .. } => {
@@ -101,6 +101,8 @@ pub(super) fn frontend_failure(error: &DockerfileError) -> Failure {
                 None => failure,
             }
         }
+        DockerfileError::Violations(_) => Failure::from_error(Exit::Input, error)
+            .hint("these are errors because of `check=error=true`"),
         DockerfileError::BaseImage { source, .. } => {
             let failure = Failure::from_error(Exit::Network, error);
             match &**source {

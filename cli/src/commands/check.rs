@@ -1,111 +1,162 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is allowed in a Dockerfile but rarely meant: warnings of a build, and `kiln build --check`.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
-use builder::progress::{Event, Sink};
-use frontend_dockerfile::lint::{self, LintConfig};
-use frontend_dockerfile::{BuildInput, Diagnostic, Report, parse};
-use graph::pattern::Patterns;
-use graph::{SourceFile, SourceRange};
+use builder::Builder;
+use builder::progress::{Event, Silent, Sink};
+use frontend_dockerfile::lint::{self, BaseImages, Lint, Scope, Warning};
+use frontend_dockerfile::{BuildInput, DockerfileError, DockerfileFrontend};
+use graph::{Frontend, ImageResolver, Plan, SourceFile, SourceRange};
 
-use super::build_result::problems;
-use crate::report::{self, Exit, Failure};
-
-/// The build argument that configures the rules, over the line in the file. Docs: BuildKit.
-const CONFIG_ARG: &str = "BUILDKIT_DOCKERFILE_CHECK";
+use crate::args::call::{CallArg, CallFormat};
+use crate::args::lint::LintFormat;
+use crate::findings::{self, Finding};
+use crate::report::{self, Failure};
+use crate::session;
 
 /// Prints the warnings about a Dockerfile; any is a failure, as in buildx.
-pub(super) fn run(input: &BuildInput) -> Result<(), Failure> {
-    let (found, _) = warnings(input)?;
-    if found.is_empty() {
-        return report::print("Check complete, no warnings found.\n");
-    }
-    report::print(&Report::new(&input.source, &found).to_string())?;
-    Err(Failure::silent(Exit::Failed))
-}
-
-/// Tells `sink` the warnings; fails if the Dockerfile says that they are errors. A file that
-/// cannot be parsed has none: the build itself reports it.
-pub(super) fn tell(input: &BuildInput, sink: &dyn Sink) -> Result<(), Failure> {
-    let Ok((found, is_error)) = warnings(input) else {
-        return Ok(());
+pub(super) fn run(builder: &Builder, input: &BuildInput, call: CallArg) -> Result<(), Failure> {
+    let found = session::block_on_droppable(async {
+        let resolver = builder.resolver(Arc::new(Silent));
+        Ok(lint::lint(input, Scope::Check, BaseImages::Required, &resolver).await)
+    })?;
+    let findings = [Finding {
+        source: input.source.clone(),
+        lint: found,
+    }];
+    let format = match call.format {
+        CallFormat::Text => LintFormat::Text,
+        CallFormat::Json => LintFormat::Json,
     };
-    if is_error && !found.is_empty() {
-        return Err(
-            problems(&input.source, &found).hint("these are errors because of `check=error=true`")
-        );
-    }
-    let file = Arc::new(SourceFile {
-        name: input.source.name().to_owned(),
-        text: input.source.text().to_owned(),
-    });
-    for warning in found {
-        let line = input.source.position(warning.span.start).line;
-        let line = u32::try_from(line).unwrap_or(u32::MAX);
-        let rule = warning.rule.unwrap_or("warning");
-        sink.event(Event::Warning {
-            step: None,
-            message: format!("{rule}: {}", warning.message),
-            location: Some(SourceRange {
-                file: Arc::clone(&file),
-                start_line: line,
-                end_line: line,
-            }),
-        });
-    }
-    Ok(())
+    report::print(&findings::render(&findings, format))?;
+    findings::verdict(&findings, call.ignore_status)
 }
 
-/// Returns the warnings, and whether they are errors.
-fn warnings(input: &BuildInput) -> Result<(Vec<Diagnostic>, bool), Failure> {
-    let dockerfile =
-        parse::parse(&input.source).map_err(|found| problems(&input.source, &found))?;
-    let in_file = dockerfile.directives.check.as_ref();
-    let given = input.options.build_args.get(CONFIG_ARG);
-    let text = given.or(in_file.map(|check| &check.value.text));
-    let config = match text.map(String::as_str) {
-        None | Some("") => LintConfig::default(),
-        Some(text) => {
-            LintConfig::from_str(text).map_err(|error| Failure::from_error(Exit::Input, &error))?
+/// The frontend of a build: tells the warnings, then lowers.
+pub(super) struct CheckedFrontend {
+    /// Who is told.
+    pub(super) sink: Arc<dyn Sink>,
+}
+
+impl Frontend for CheckedFrontend {
+    type Input = BuildInput;
+    type Error = DockerfileError;
+
+    async fn lower<R: ImageResolver>(
+        &self,
+        input: &BuildInput,
+        resolver: &R,
+    ) -> Result<Plan, DockerfileError> {
+        let found = lint::lint(input, Scope::Build, BaseImages::Required, resolver).await;
+        self.tell(input, &found);
+        // Why there is no plan is told by who makes it, with all problems.
+        let plan = DockerfileFrontend.lower(input, resolver).await?;
+        match found.error {
+            Some(error @ DockerfileError::Violations(_)) => Err(error),
+            _ => Ok(plan),
         }
-    };
-    let ignore = input.dockerignore.as_ref();
-    let ignore = ignore.and_then(|file| Patterns::parse(file.text()).ok());
-    let found = lint::check(&dockerfile, &ignore.unwrap_or_default(), &config);
-    Ok((found, config.error))
+    }
+}
+
+impl CheckedFrontend {
+    fn tell(&self, input: &BuildInput, found: &Lint) {
+        if found.warnings.is_empty() {
+            return;
+        }
+        let file = Arc::new(SourceFile {
+            name: input.source.name().to_owned(),
+            text: input.source.text().to_owned(),
+        });
+        for warning in &found.warnings {
+            self.sink.event(event(warning, &file));
+        }
+    }
+}
+
+fn event(warning: &Warning, file: &Arc<SourceFile>) -> Event {
+    let line = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Event::Warning {
+        step: None,
+        message: format!("{}: {}", warning.rule.name, warning.message),
+        location: Some(SourceRange {
+            file: Arc::clone(file),
+            start_line: line(warning.lines.first),
+            end_line: line(warning.lines.last),
+        }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
     use frontend_dockerfile::{BuildOptions, SourceText};
-    use oci::Platform;
+    use graph::{ResolveError, ResolveMode, ResolvedImage};
+    use oci::{Platform, Reference};
 
     use super::*;
 
-    fn input(text: &str) -> BuildInput {
-        BuildInput {
-            source: SourceText::new("Dockerfile", text),
-            dockerignore: None,
-            options: BuildOptions::new(Platform::host()),
+    /// Nothing is there; the file of the test needs nothing.
+    struct Nothing;
+
+    impl ImageResolver for Nothing {
+        async fn resolve(
+            &self,
+            reference: &Reference,
+            _platform: &Platform,
+            _mode: ResolveMode,
+        ) -> Result<ResolvedImage, ResolveError> {
+            Err(ResolveError::NotFound {
+                reference: reference.clone(),
+                source: None,
+            })
         }
     }
 
-    #[test]
-    fn rules_are_configured_by_the_file_and_by_the_argument() {
-        let text = "FROM a\nMAINTAINER me\n";
-        let count = |input: &BuildInput| warnings(input).map(|(found, error)| (found.len(), error));
-        assert_eq!(count(&input(text)), Ok((1, false)));
-        let skipped = format!("# check=skip=MaintainerDeprecated\n{text}");
-        assert_eq!(count(&input(&skipped)), Ok((0, false)));
-        let mut strict = input(text);
-        strict
-            .options
-            .build_args
-            .insert(CONFIG_ARG.into(), "error=true".into());
-        assert_eq!(count(&strict), Ok((1, true)));
-        let failure = tell(&strict, &builder::progress::Silent).unwrap_err();
-        assert_eq!(failure.exit(), Exit::Input);
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl Sink for Told {
+        fn event(&self, event: Event) {
+            if let Event::Warning { message, .. } = event {
+                let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                told.push(message);
+            }
+        }
+    }
+
+    async fn build(text: &str) -> (Result<(), DockerfileError>, Vec<String>) {
+        let input = BuildInput {
+            source: SourceText::new("Dockerfile", text),
+            dockerignore: None,
+            options: BuildOptions::new(Platform::host()),
+        };
+        let told = Arc::new(Told::default());
+        let frontend = CheckedFrontend {
+            sink: Arc::clone(&told) as Arc<dyn Sink>,
+        };
+        let plan = frontend.lower(&input, &Nothing).await.map(drop);
+        let told = told.0.lock().unwrap().clone();
+        (plan, told)
+    }
+
+    #[tokio::test]
+    async fn a_build_tells_warnings_and_fails_only_if_the_file_says_so() {
+        let text = "FROM scratch\nMAINTAINER me\n";
+        let (plan, told) = build(text).await;
+        assert!(plan.is_ok());
+        assert_eq!(
+            told,
+            ["MaintainerDeprecated: Maintainer instruction is deprecated in favor of using label"]
+        );
+        let (plan, told) = build(&format!("# check=skip=MaintainerDeprecated\n{text}")).await;
+        assert!(plan.is_ok() && told.is_empty());
+        let (plan, told) = build(&format!("# check=error=true\n{text}")).await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            plan.unwrap_err().to_string(),
+            "lint violation found for rules: MaintainerDeprecated"
+        );
     }
 }

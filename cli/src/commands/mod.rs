@@ -5,6 +5,7 @@ mod build;
 mod build_input;
 mod build_output;
 mod build_result;
+mod call;
 mod check;
 mod explain;
 mod frontend;
@@ -13,6 +14,7 @@ mod image_list;
 mod images;
 mod import;
 mod inspect;
+mod lint;
 mod load;
 mod login;
 mod print;
@@ -20,11 +22,14 @@ mod prune;
 mod pull;
 mod push;
 mod rmi;
+mod rule_page;
 mod run;
 mod save;
 mod serve;
 mod ssh_agents;
 mod tag;
+
+pub(crate) use build_result::frontend_failure;
 
 use crate::args::registry::RegistryCommand;
 use crate::args::system::SystemCommand;
@@ -49,6 +54,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
     }
     match command {
         Command::Build(args) => build::run(&args, &session),
+        Command::Lint(args) => lint::run(&args, &session),
         Command::Run(args) => return run::run(&args, &session),
         Command::Pull(args) => pull::run(&args, &session),
         Command::Push(args) => push::run(&args, &session),

@@ -42,8 +42,24 @@ pub(crate) fn output(name: &str, lines: &[String], left_out: usize) -> String {
     out
 }
 
+/// Words of a line to underline, counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caret {
+    /// The line in the file.
+    pub(crate) line: usize,
+    /// Its first character.
+    pub(crate) column: usize,
+    /// How many characters.
+    pub(crate) width: usize,
+}
+
 /// Returns the lines of the Dockerfile around `range`, those of the step marked.
 pub(crate) fn excerpt(range: &SourceRange) -> String {
+    marked(range, None)
+}
+
+/// Returns the same, with carets under some words.
+pub(crate) fn marked(range: &SourceRange, caret: Option<Caret>) -> String {
     let lines: Vec<&str> = range.file.text.lines().collect();
     let start = (range.start_line as usize).clamp(1, lines.len().max(1));
     let end = (range.end_line as usize).clamp(start, lines.len().max(start));
@@ -69,6 +85,11 @@ pub(crate) fn excerpt(range: &SourceRange) -> String {
             .filter(|c| !c.is_control() || *c == '\t')
             .collect();
         writeln!(out, "{}", format!("{number:>4} | {mark} {line}").trim_end()).ok();
+        if let Some(caret) = caret.filter(|caret| caret.line == number) {
+            let before = line.chars().take(caret.column - 1);
+            let indent: String = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
+            writeln!(out, "     |     {indent}{}", "^".repeat(caret.width)).ok();
+        }
     }
     if shown_end < end {
         writeln!(out, "     | >>> [… {} more lines]", end - shown_end).ok();

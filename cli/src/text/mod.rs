@@ -6,5 +6,5 @@ mod table;
 mod template;
 
 pub(crate) use amount::{age, rfc3339, size};
-pub(crate) use table::table;
+pub(crate) use table::{spaced, table};
 pub(crate) use template::Template;

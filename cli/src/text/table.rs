@@ -6,6 +6,11 @@ const GAP: usize = 3;
 
 /// Returns `rows` under `head`, columns aligned left. Rows have as many cells as the head.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    spaced(GAP, head, rows)
+}
+
+/// Returns a table whose columns are `gap` blanks apart at least.
+pub(crate) fn spaced(gap: usize, head: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -16,7 +21,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut text = String::new();
         for (cell, width) in cells.zip(&widths) {
-            let gap = width + GAP - cell.chars().count();
+            let gap = width + gap - cell.chars().count();
             text.push_str(cell);
             text.extend(std::iter::repeat_n(' ', gap));
         }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The reader of one word.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -62,6 +64,39 @@ impl Expander {
             words,
             ..reader.found
         })
+    }
+}
+
+impl Expander {
+    /// Expands as [`Expander::expand`] does, and adds to `unset` the names that were not set, also
+    /// those before a problem.
+    pub(crate) fn expand_noting(
+        self,
+        source: &str,
+        variables: &dyn Variables,
+        unset: &mut BTreeSet<String>,
+    ) -> Result<Expanded, ExpandError> {
+        let noting = Noting {
+            variables,
+            unset: RefCell::new(unset),
+        };
+        self.expand(source, &noting)
+    }
+}
+
+/// Writes down what was asked for in vain.
+struct Noting<'a> {
+    variables: &'a dyn Variables,
+    unset: RefCell<&'a mut BTreeSet<String>>,
+}
+
+impl Variables for Noting<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        let value = self.variables.get(name);
+        if value.is_none() {
+            self.unset.borrow_mut().insert(name.to_owned());
+        }
+        value
     }
 }
 

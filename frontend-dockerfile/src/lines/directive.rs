@@ -110,7 +110,7 @@ impl DirectiveReader {
 }
 
 /// Returns name and value of a line of the form `# name = value`.
-fn match_directive<'a>(line: &'a str, comment: &str) -> Option<(&'a str, &'a str)> {
+pub(crate) fn match_directive<'a>(line: &'a str, comment: &str) -> Option<(&'a str, &'a str)> {
     const BLANKS: [char; 5] = ['\t', '\n', '\u{c}', '\r', ' '];
     let rest = line.strip_prefix(comment)?.trim_start();
     let (name, value) = rest.split_once('=')?;

@@ -14,12 +14,10 @@ use crate::diagnostic::Diagnostic;
 use crate::expand::Variables;
 use crate::go_format::{plain_list, quoted_list};
 use crate::instruction::{Argument, CommandLine, Healthcheck, Instruction, Pair, go_duration};
+use crate::scope::NOT_IN_ENVIRONMENT;
 use crate::span::Word;
 use crate::stages::Step;
 use crate::{paths, suggest};
-
-/// ARGs that steer the builder and never reach a step. `Observed:` BuildKit 73ed6825.
-const NOT_IN_ENVIRONMENT: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
 type Outcome = Result<(), Diagnostic>;
 

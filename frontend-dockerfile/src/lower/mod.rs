@@ -14,7 +14,7 @@ mod copy;
 pub(crate) mod external;
 mod files;
 mod mounts;
-mod ports;
+pub(crate) mod ports;
 mod run;
 mod signal;
 mod state;
@@ -37,6 +37,7 @@ use crate::span::Word;
 use crate::stages::{Base, Origin, StageGraph, StageNode, Step};
 use external::{External, Images};
 use graph::pattern::Patterns;
+pub(crate) use state::DEFAULT_PATH;
 use state::{Counter, EnvPlaces, StageState};
 
 /// Under this key of a description stands an instruction as written.

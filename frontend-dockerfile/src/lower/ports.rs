@@ -12,7 +12,7 @@ use std::net::IpAddr;
 /// # Errors
 ///
 /// What is wrong with the word.
-pub(super) fn parse(word: &str) -> Result<Vec<String>, String> {
+pub(crate) fn parse(word: &str) -> Result<Vec<String>, String> {
     let parts: Vec<&str> = word.rsplitn(3, ':').collect();
     let container = parts.first().copied().unwrap_or_default();
     let (port, protocol) = container.split_once('/').unwrap_or((container, ""));

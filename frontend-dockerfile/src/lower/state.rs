@@ -11,7 +11,8 @@ use crate::paths;
 use crate::scope::Environment;
 
 /// The PATH of a Linux image that sets none. `Observed:` BuildKit 73ed6825.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Marks history entries. `Observed:` BuildKit 73ed6825; tools look for it.
 const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
 

@@ -178,7 +178,12 @@ impl Patterns {
     /// Returns what the patterns say about one path, relative to the root of the context, without a
     /// slash at either end. For many paths of a tree [`Patterns::enter`] is cheaper.
     pub fn matches(&self, path: &str) -> Decision {
-        let path = path.trim_matches('/');
+        self.matches_as_written(path.trim_matches('/'))
+    }
+
+    /// Returns what the patterns say about a text as it is: before a rooted one there is an empty
+    /// name, which most patterns do not match.
+    pub fn matches_as_written(&self, path: &str) -> Decision {
         let mut decision = Decision::default();
         for rule in &self.rules {
             if rule.negated != decision.excluded {

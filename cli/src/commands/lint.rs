@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `kiln lint`: the rules over one or many Dockerfiles, without building.
+//!
+//! Base images are looked up if that can be done: in the local store, then in registries. What
+//! cannot be found is no problem here; rules that need to know the variables of a base image then
+//! say nothing about its stages.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use builder::Builder;
+use builder::progress::Silent;
+use frontend_dockerfile::BuildInput;
+use frontend_dockerfile::lint::{self, BaseImages, Lint, Scope};
+use graph::{ImageResolver, ResolveError, ResolveMode, ResolvedImage};
+use oci::{Platform, Reference};
+
+use super::{build, build_input, rule_page};
+use crate::args::build_context::ContextArg;
+use crate::args::lint::LintArgs;
+use crate::context::{self, BuildSource};
+use crate::findings::{self, Finding};
+use crate::report::{self, Failure};
+use crate::session::{self, Session};
+
+/// Checks every file and prints what was found.
+pub(super) fn run(args: &LintArgs, session: &Session) -> Result<(), Failure> {
+    if let Some(rule) = &args.explain {
+        return rule_page::run(rule);
+    }
+    let builder = if args.offline {
+        None
+    } else {
+        // A state directory that cannot be used is no reason not to read a text.
+        build::open(session, None).ok()
+    };
+    let mut findings = Vec::new();
+    for source in sources(args, session)? {
+        let input = build_input::to_lint(args, &session.environment, &source)?;
+        let lint = check(builder.as_ref(), &input)?;
+        if !args.offline {
+            remark(&input, &lint);
+        }
+        findings.push(Finding {
+            source: input.source,
+            lint,
+        });
+    }
+    report::print(&findings::render(&findings, args.format))?;
+    findings::verdict(&findings, false)
+}
+
+fn check(builder: Option<&Builder>, input: &BuildInput) -> Result<Lint, Failure> {
+    session::block_on_droppable(async {
+        Ok(match builder {
+            Some(builder) => {
+                let resolver = builder.resolver(Arc::new(Silent));
+                lint::lint(input, Scope::Check, BaseImages::IfFound, &resolver).await
+            }
+            None => lint::lint(input, Scope::Check, BaseImages::Unknown, &Offline).await,
+        })
+    })
+}
+
+/// Says which rules could not do their work.
+fn remark(input: &BuildInput, lint: &Lint) {
+    for image in &lint.unknown {
+        let file = input.source.name();
+        let image = image.familiar();
+        report::remark(&format!(
+            "note: {file}: {image} cannot be looked up; its variables are taken as set\n"
+        ));
+    }
+}
+
+/// Answers nothing: nobody is asked.
+struct Offline;
+
+impl ImageResolver for Offline {
+    async fn resolve(
+        &self,
+        reference: &Reference,
+        _platform: &Platform,
+        _mode: ResolveMode,
+    ) -> Result<ResolvedImage, ResolveError> {
+        Err(ResolveError::NotFound {
+            reference: reference.clone(),
+            source: None,
+        })
+    }
+}
+
+/// Finds the files: those that `-f` names in the one directory, or those that the paths are.
+fn sources(args: &LintArgs, session: &Session) -> Result<Vec<BuildSource>, Failure> {
+    let scratch = session.root().join("tmp");
+    let here = [PathBuf::from(".")];
+    let paths = if args.paths.is_empty() {
+        &here[..]
+    } else {
+        &args.paths
+    };
+    if !args.file.is_empty() {
+        let [directory] = paths else {
+            return Err(Failure::usage("-f goes with one directory only")
+                .hint("name the files without -f: kiln lint FILE…"));
+        };
+        let context = ContextArg::Directory(directory.clone());
+        let files = args.file.iter();
+        return files
+            .map(|file| context::open(&context, Some(file), &scratch))
+            .collect();
+    }
+    paths.iter().map(|path| source(path, &scratch)).collect()
+}
+
+fn source(path: &Path, scratch: &Path) -> Result<BuildSource, Failure> {
+    if path == Path::new("-") {
+        return context::open(&ContextArg::Stdin, None, scratch);
+    }
+    if path.is_dir() {
+        return context::open(&ContextArg::Directory(path.to_owned()), None, scratch);
+    }
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let directory = parent.unwrap_or(Path::new("."));
+    context::open(
+        &ContextArg::Directory(directory.to_owned()),
+        Some(path),
+        scratch,
+    )
+}

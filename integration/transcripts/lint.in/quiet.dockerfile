@@ -1,0 +1,5 @@
+# check=skip=JSONArgsRecommended
+FROM scratch
+# check=skip=MaintainerDeprecated
+MAINTAINER team
+CMD serve
