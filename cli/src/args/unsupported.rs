@@ -76,7 +76,7 @@ impl UnsupportedArgs {
         let default = |text: &Option<String>, fine: &[&str]| {
             text.as_deref().is_some_and(|text| !fine.contains(&text))
         };
-        let asked: [(&str, bool); 17] = [
+        let asked: [(&str, bool); 16] = [
             ("--annotation", !self.annotation.is_empty()),
             (
                 "--attest",
