@@ -98,6 +98,15 @@ impl AstText<'_> {
     }
 }
 
+/// What an instruction says, without its keyword and its place.
+pub(crate) struct KindText<'a>(pub(crate) &'a Kind);
+
+impl fmt::Display for KindText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        kind(f, self.0)
+    }
+}
+
 fn kind(f: &mut fmt::Formatter<'_>, kind: &Kind) -> fmt::Result {
     match kind {
         Kind::Add(transfer) | Kind::Copy(transfer) => self::transfer(f, transfer),

@@ -16,7 +16,7 @@ pub use directive::{Directive, Directives, detect_syntax};
 pub use heredoc::Heredoc;
 pub use logical::Comment;
 pub(crate) use logical::{LogicalLine, Slice};
-pub(crate) use split::split;
+pub(crate) use split::{split, trim_continuation};
 
 /// The longest physical line, its end included. `Observed:` BuildKit 73ed6825 names this number.
 pub const LINE_BYTES_MAX: usize = 65535;

@@ -232,7 +232,7 @@ impl<'a, 'p> Splitter<'a, 'p> {
 }
 
 /// Returns the line without the escape character that continues it, and whether there was one.
-fn trim_continuation(line: &str, escape: char) -> (&str, bool) {
+pub(crate) fn trim_continuation(line: &str, escape: char) -> (&str, bool) {
     let trimmed = line.trim_end_matches([' ', '\t']);
     match trimmed.strip_suffix(escape) {
         Some(before) if !before.ends_with(escape) => (before, true),
