@@ -35,7 +35,11 @@ fn check(cases: &[(&str, &str, &str)]) {
 #[test]
 fn lines_and_keywords() {
     check(&[
-        ("keywords", "from a as b\nrun x\n", "FROM a AS b\nRUN x\n"),
+        (
+            "keywords",
+            "from  a \t as  b\nrun x\n",
+            "FROM a AS b\nRUN x\n",
+        ),
         (
             "one blank behind the keyword",
             "FROM   a\nRUN\t x  y\n",

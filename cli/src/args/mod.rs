@@ -9,6 +9,7 @@ pub(crate) mod build;
 pub(crate) mod build_context;
 pub(crate) mod call;
 mod csv;
+pub(crate) mod fmt;
 pub(crate) mod images;
 pub(crate) mod lint;
 pub(crate) mod output;
@@ -60,6 +61,8 @@ pub(crate) enum Command {
     Build(Box<build::BuildArgs>),
     /// Check Dockerfiles
     Lint(Box<lint::LintArgs>),
+    /// Put Dockerfiles in one style without changing what they mean
+    Fmt(fmt::FmtArgs),
     /// Run a program in an image, in the foreground
     Run(Box<run::RunArgs>),
     /// Download an image

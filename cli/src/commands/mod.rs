@@ -8,6 +8,7 @@ mod build_result;
 mod call;
 mod check;
 mod explain;
+mod fmt;
 mod frontend;
 mod history;
 mod image_list;
@@ -48,6 +49,9 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         let text = concat!("kiln version ", env!("CARGO_PKG_VERSION"), "\n");
         return report::print(text).map(|()| 0);
     }
+    if let Command::Fmt(args) = &command {
+        return fmt::run(args).map(|()| 0);
+    }
     let session = Session::new(environment, &cli.global)?;
     if cli.global.debug {
         report::remark(&session.describe());
@@ -73,7 +77,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
             prune::run(&args, &session)
         }
         Command::System(SystemCommand::Df) => prune::usage(&session),
-        Command::Image(_) | Command::Version => Ok(()),
+        Command::Fmt(_) | Command::Image(_) | Command::Version => Ok(()),
     }?;
     Ok(0)
 }

@@ -35,8 +35,13 @@ pub(super) fn format(
         .split_inclusive('\n')
         .map(|line| line.trim_end_matches(['\n', '\r']))
         .collect();
-    if let Some(modern) = modern(instruction).filter(|_| lines.len() == 1) {
-        return Some(vec![modern]);
+    if let [line] = lines.as_slice() {
+        let plain = !line.contains(['"', '\'', escape]);
+        let from = matches!(instruction.kind, Kind::From(_)) && plain;
+        let spaced = from.then(|| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        if let Some(line) = spaced.or_else(|| modern(instruction)) {
+            return Some(vec![line]);
+        }
     }
     let mut layout = Layout {
         blanks: Blanks::new(line, instruction, escape),
