@@ -35,7 +35,9 @@ mod testing;
 mod upper;
 mod view;
 
-pub use apply::{Applied, ApplyError, UnpackOptions, apply_layer, unpack_archive};
+pub use apply::{
+    Applied, ApplyError, UnpackOptions, apply_layer, newest_file_time, unpack_archive,
+};
 pub use clock::Clock;
 pub use content::{ContentDigest, ContentError, ContentIndex, ContentSelector};
 pub use copy::{Chmod, CopyError, CopyRequest, CopyStats, ParseChmodError, copy};

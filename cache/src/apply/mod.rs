@@ -17,6 +17,7 @@
 mod error;
 mod extract;
 mod names;
+mod newest;
 mod sniff;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use oci::layer::LayerReader;
 
 pub use error::ApplyError;
 pub(crate) use names::looks_like_whiteout;
+pub use newest::newest_file_time;
 pub(crate) use sniff::{archive_reader, is_archive};
 
 use crate::file::Timestamp;
