@@ -16,9 +16,10 @@ use crate::export::{self, Exported, layers};
 use crate::open::Builder;
 use crate::ops::{Ops, Output as Tree, context, host_ca::HostCa, image, log};
 use crate::progress::Sink;
+use crate::redact::without_credentials;
 use crate::report::StepReport;
 use crate::request::{BuildRequest, Output};
-use crate::resolve::Resolver;
+use crate::resolve::{Access, Resolver};
 use crate::solver::driver::{self, SolveFailure};
 use crate::step_error::StepError;
 use crate::transfer;
@@ -68,8 +69,7 @@ impl Builder {
     ) -> Result<BuildOutcome, BuildError<F::Error>> {
         // A step that fails cancels the others, not what else the caller does under its token.
         let cancel = cancel.child_token();
-        let report = StepReport::continuing(sink, request.pins.steps());
-        let result = self.build_with(frontend, request, &report, &cancel).await;
+        let result = self.build_with(frontend, request, sink, &cancel).await;
         self.clean_up().await;
         result
     }
@@ -78,10 +78,12 @@ impl Builder {
         &self,
         frontend: &F,
         request: &BuildRequest<F::Input>,
-        report: &StepReport,
+        sink: Arc<dyn Sink>,
         cancel: &CancellationToken,
     ) -> Result<BuildOutcome, BuildError<F::Error>> {
-        let resolver = Resolver::new(self, report.clone());
+        let report = &StepReport::continuing(Arc::clone(&sink), request.pins.steps());
+        let access = Access::of(request, cancel);
+        let resolver = Resolver::new(self, sink, access);
         let plan = frontend
             .lower(&request.input, &resolver)
             .await
@@ -376,7 +378,7 @@ pub(crate) fn failed_step<E: std::error::Error + 'static>(
         _ => String::new(),
     };
     BuildError::Step(Box::new(FailedStep {
-        name: vertex.meta.name.clone(),
+        name: without_credentials(&vertex.meta.name),
         location: vertex.meta.location.clone(),
         error: *failure.error,
         log: path,

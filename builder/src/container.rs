@@ -135,6 +135,7 @@ impl Builder {
         let source = SourceImage {
             reference: request.reference.clone(),
             image: request.image.clone(),
+            layout: None,
         };
         let tree = unpack
             .run(&source, progress)

@@ -76,7 +76,7 @@ fn root_platform(graph: &Graph, images: &ImageSources, id: VertexId) -> Option<P
         return None;
     };
     let wanted = vertex.platform.clone().unwrap_or_else(Platform::host);
-    let found = image::source_image(images, source, &wanted)?;
+    let found = images.get(source, &wanted)?;
     let platform = found.image.config().platform();
     (!platform.os.is_empty() && !platform.architecture.is_empty()).then_some(platform)
 }

@@ -18,7 +18,7 @@ use crate::ops::{Ops, image};
 use crate::progress::Silent;
 use crate::report::StepReport;
 use crate::request::BuildRequest;
-use crate::resolve::Resolver;
+use crate::resolve::{Access, Resolver};
 use crate::solver::driver::SolveFailure;
 
 /// What a build would do.
@@ -64,11 +64,12 @@ impl Builder {
         request: &BuildRequest<F::Input>,
     ) -> Result<Explanation, BuildError<F::Error>> {
         let report = StepReport::new(Arc::new(Silent));
-        let resolver = Resolver::new(self, report.clone());
+        let cancel = CancellationToken::new();
+        let access = Access::of(request, &cancel);
+        let resolver = Resolver::new(self, Arc::new(Silent), access);
         let plan = frontend.lower(&request.input, &resolver).await;
         let plan = plan.map_err(BuildError::Lower)?;
         let sources = resolver.into_sources();
-        let cancel = CancellationToken::new();
         let ops = self.ops(&plan, request, sources, &report, &cancel)?;
         let fates = forecast(&ops, &targets(&plan)).await;
         let fates = fates.map_err(|failure| failed_step(&ops, failure))?;
@@ -129,7 +130,7 @@ fn image_use(ops: &Ops, id: VertexId) -> Option<ImageUse> {
         return None;
     };
     let platform = vertex.platform.clone().unwrap_or_else(Platform::host);
-    let found = image::source_image(&ops.images, source, &platform)?;
+    let found = ops.images.get(source, &platform)?;
     let chain = chain_ids(&found.image.config().rootfs.diff_ids);
     let is_unpacked = |chain_id| matches!(ops.store.by_chain_id(chain_id), Ok(Some(_)));
     let unpacked = chain.iter().rposition(is_unpacked).map_or(0, |at| at + 1);

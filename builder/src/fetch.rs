@@ -6,15 +6,17 @@
 //! that follows.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
-use cache::{SnapshotError, SnapshotId, Store, View};
+use cache::{Follow, Resolved, SnapshotError, SnapshotId, Store, View, ViewError};
 use graph::{Edge, Graph, Op, SourceOp, VertexMeta};
 use tokio_util::sync::CancellationToken;
 
 use crate::open::Builder;
 use crate::ops::git::{self, GitCommit};
-use crate::ops::{Ops, Output, image};
+use crate::ops::{Ops, Output, http, image};
 use crate::pins::SourcePins;
 use crate::progress::Sink;
 use crate::report::StepReport;
@@ -36,6 +38,15 @@ pub struct SourceRequest {
     pub pins: SourcePins,
 }
 
+/// What fetching before a build may use.
+#[derive(Clone, Debug, Default)]
+pub struct SourceAccess {
+    /// Secrets that servers may be shown.
+    pub secrets: Secrets,
+    /// What the build's sources are; see there.
+    pub pins: SourcePins,
+}
+
 /// A source that is in the cache.
 #[derive(Debug)]
 pub struct FetchedSource {
@@ -43,7 +54,18 @@ pub struct FetchedSource {
     pub snapshot: SnapshotId,
     /// Which commit it is, if it comes from git.
     pub commit: Option<GitCommit>,
+    /// What the file is, if it is a download.
+    pub download: Option<Download>,
     store: Store,
+}
+
+/// A downloaded file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// Its name in the tree.
+    pub name: String,
+    /// When it was last modified, as the server says, in seconds since 1970.
+    pub modified: Option<i64>,
 }
 
 impl FetchedSource {
@@ -54,6 +76,44 @@ impl FetchedSource {
     /// What the cache said.
     pub fn view(&self) -> Result<View, SnapshotError> {
         self.store.view(self.snapshot)
+    }
+
+    /// Opens the regular file `path`, symlinks followed inside of the tree; none if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// What the cache said; also if it is not a regular file.
+    pub fn open(&self, path: &Path) -> Result<Option<File>, StepError> {
+        let view = self.view()?;
+        match view.resolve(path, Follow::All) {
+            Ok(Resolved::Entry { parent, entry, .. }) => Ok(Some(parent.open_file(&entry)?)),
+            Ok(_) | Err(ViewError::NotADirectory(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns its time in seconds since 1970: of the commit; of the last modification of a
+    /// download, else of the newest file in it if it is an archive.
+    ///
+    /// # Errors
+    ///
+    /// What the cache said.
+    pub fn time(&self) -> Result<Option<i64>, StepError> {
+        let Some(download) = &self.download else {
+            return Ok(self.commit.as_ref().map(|commit| commit.time));
+        };
+        if download.modified.is_some() {
+            return Ok(download.modified);
+        }
+        let path = Path::new(&download.name);
+        let Some(file) = self.open(path)? else {
+            return Ok(None);
+        };
+        let newest = cache::newest_file_time(file).map_err(|source| StepError::ReadDownload {
+            name: download.name.clone(),
+            source,
+        })?;
+        Ok(newest.map(|time| time.secs))
     }
 }
 
@@ -74,8 +134,6 @@ impl Builder {
         sink: Arc<dyn Sink>,
         cancel: CancellationToken,
     ) -> Result<FetchedSource, StepError> {
-        let cancel = cancel.child_token();
-        let report = StepReport::continuing(sink, request.pins.steps());
         let mut graph = Graph::new();
         let op = Op::Source(request.source.clone());
         let meta = VertexMeta {
@@ -83,33 +141,86 @@ impl Builder {
             ..VertexMeta::default()
         };
         let id = graph.add(op, Vec::new(), None, meta);
+        let access = SourceAccess {
+            secrets: request.secrets,
+            pins: request.pins,
+        };
+        let solved = self.solve_sources(graph, Edge::first(id), &access, sink, cancel);
+        let (ops, snapshot) = solved.await?;
+        let is_git = request.source.identifier.starts_with("git://");
+        let (commit, download) = if is_git {
+            (Some(git::commit(&ops, id, &request.source).await?), None)
+        } else {
+            let download = Download {
+                name: http::name(&ops, id)?,
+                modified: http::modified(&ops, id)?,
+            };
+            (None, Some(download))
+        };
+        Ok(FetchedSource {
+            snapshot,
+            commit,
+            download,
+            store: self.store.clone(),
+        })
+    }
+
+    /// Makes the tree of `result`, which needs sources and file operations alone, through the build
+    /// cache.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError`] if it cannot be made, [`StepError::BadSource`] if it is empty.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`Builder::build`].
+    pub async fn fetch_tree(
+        &self,
+        graph: Graph,
+        result: Edge,
+        access: &SourceAccess,
+        sink: Arc<dyn Sink>,
+        cancel: CancellationToken,
+    ) -> Result<FetchedSource, StepError> {
+        let solved = self.solve_sources(graph, result, access, sink, cancel);
+        Ok(FetchedSource {
+            snapshot: solved.await?.1,
+            commit: None,
+            download: None,
+            store: self.store.clone(),
+        })
+    }
+
+    async fn solve_sources(
+        &self,
+        graph: Graph,
+        result: Edge,
+        access: &SourceAccess,
+        sink: Arc<dyn Sink>,
+        cancel: CancellationToken,
+    ) -> Result<(Arc<Ops>, SnapshotId), StepError> {
+        let cancel = cancel.child_token();
+        let report = StepReport::continuing(sink, access.pins.steps());
         let graph = Arc::new(graph);
-        let ops = Arc::new(self.ops_of_source(Arc::clone(&graph), &request, &report, &cancel));
-        let targets = [Edge::first(id)];
-        report.plan(&graph, &[id]);
+        let ops = Arc::new(self.ops_of_source(Arc::clone(&graph), access, &report, &cancel));
+        let targets = [result];
+        report.plan(&graph, &graph.reachable(&targets));
         let executor = Arc::new(Arc::clone(&ops));
         let solved = driver::solve(&executor, &graph, &targets, &report, &cancel);
         let trees = solved.await.map_err(|failure| *failure.error)?;
-        let Some(Output::Tree(Some(snapshot))) = trees.get(&id) else {
-            return Err(StepError::BadSource(request.source.identifier));
-        };
-        let is_git = request.source.identifier.starts_with("git://");
-        let commit = if is_git {
-            Some(git::commit(&ops, id, &request.source).await?)
-        } else {
-            None
-        };
-        Ok(FetchedSource {
-            snapshot: *snapshot,
-            commit,
-            store: self.store.clone(),
-        })
+        match trees.get(&result.vertex) {
+            Some(Output::Tree(Some(snapshot))) => Ok((ops, *snapshot)),
+            _ => Err(StepError::BadSource(
+                graph.vertex(result.vertex).meta.name.clone(),
+            )),
+        }
     }
 
     fn ops_of_source(
         &self,
         graph: Arc<Graph>,
-        request: &SourceRequest,
+        access: &SourceAccess,
         report: &StepReport,
         cancel: &CancellationToken,
     ) -> Ops {
@@ -121,9 +232,9 @@ impl Builder {
             runtime: None,
             contexts: BTreeMap::new(),
             images: image::ImageSources::default(),
-            secrets: request.secrets.clone(),
+            secrets: access.secrets.clone(),
             git: self.git.clone(),
-            pins: request.pins.clone(),
+            pins: access.pins.clone(),
             ssh: crate::ssh::SshAgents::default(),
             entitlements: Entitlements::default(),
             host_ca: None,

@@ -5,16 +5,17 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use graph::{Frontend, ImageResolver, Plan};
+use graph::{Frontend, ImageResolver, Plan, SourceTimes};
+use tokio_util::sync::CancellationToken;
 
 use crate::open::Builder;
 use crate::progress::Sink;
-use crate::report::StepReport;
-use crate::resolve::Resolver;
+use crate::request::BuildRequest;
+use crate::resolve::{Access, Resolver};
 use crate::solver::key;
 
 impl Builder {
-    /// Lowers `input` as [`Builder::build`] does, and stops.
+    /// Lowers what `request` asks for as [`Builder::build`] does, and stops.
     ///
     /// # Errors
     ///
@@ -26,16 +27,22 @@ impl Builder {
     pub async fn plan<F: Frontend>(
         &self,
         frontend: &F,
-        input: &F::Input,
+        request: &BuildRequest<F::Input>,
         sink: Arc<dyn Sink>,
     ) -> Result<Plan, F::Error> {
-        let resolver = Resolver::new(self, StepReport::new(sink));
-        frontend.lower(input, &resolver).await
+        let access = Access::of(request, &CancellationToken::new());
+        let resolver = Resolver::new(self, sink, access);
+        frontend.lower(&request.input, &resolver).await
     }
 
-    /// Returns what answers for base images, as it does in a build.
-    pub fn resolver(&self, sink: Arc<dyn Sink>) -> impl ImageResolver {
-        Resolver::new(self, StepReport::new(sink))
+    /// Returns what answers for base images and times of sources, as it does in a build.
+    pub fn resolver<I>(
+        &self,
+        request: &BuildRequest<I>,
+        sink: Arc<dyn Sink>,
+    ) -> impl ImageResolver + SourceTimes {
+        let access = Access::of(request, &CancellationToken::new());
+        Resolver::new(self, sink, access)
     }
 }
 

@@ -13,6 +13,35 @@ const VALUE_MIN_BYTES: usize = 4;
 const HELD_MAX_BYTES: usize = 64 << 10;
 const REPLACEMENT: &[u8] = b"***";
 
+/// What stands in place of credentials in an address.
+const CREDENTIALS: &str = "xxxxx";
+
+/// Returns `text` with the credentials in its addresses replaced: all of `user:password@`, and of
+/// http addresses also a user alone, which is often a token. Titles of steps quote instructions.
+pub(crate) fn without_credentials(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'`<>".contains(c));
+        let (authority, next) = after.split_at(end.unwrap_or(after.len()));
+        match authority.rsplit_once('@') {
+            Some((user, host))
+                if user.contains(':')
+                    || before.ends_with("http://")
+                    || before.ends_with("https://") =>
+            {
+                shown.extend([CREDENTIALS, "@", host]);
+            }
+            _ => shown.push_str(authority),
+        }
+        rest = next;
+    }
+    shown.push_str(rest);
+    shown
+}
+
 /// Replaces secrets in the output of one step.
 #[derive(Default)]
 pub(crate) struct Redactor {
@@ -116,5 +145,21 @@ mod tests {
     fn without_secrets_nothing_is_held_back() {
         let mut redactor = Redactor::new(&Secrets::default());
         assert_eq!(redactor.push(Stream::Stdout, b"part"), b"part");
+    }
+
+    #[test]
+    fn credentials_in_addresses_are_replaced() {
+        for (text, shown) in [
+            (
+                "ADD https://user:pass@h/a https://tok@h /x",
+                "ADD https://xxxxx@h/a https://xxxxx@h /x",
+            ),
+            ("ssh://git@h/a", "ssh://git@h/a"),
+            ("ssh://git:pw@h/a", "ssh://xxxxx@h/a"),
+            ("http://h/a@b", "http://h/a@b"),
+            ("git@h:a and a://", "git@h:a and a://"),
+        ] {
+            assert_eq!(without_credentials(text), shown);
+        }
     }
 }

@@ -10,6 +10,7 @@ use graph::{Graph, VertexId};
 use oci::Digest;
 
 use crate::progress::{Event, Outcome, Sink, StepId, StepPlan, Stream};
+use crate::redact::without_credentials;
 
 /// Turns what happens to vertices into [`Event`]s.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ impl StepReport {
             state.steps.insert(id, step);
             plans.push(StepPlan {
                 id: step,
-                name: vertex.meta.name.clone(),
+                name: without_credentials(&vertex.meta.name),
                 digest: vertex.digest().0.clone(),
                 inputs: vertex
                     .inputs
@@ -71,7 +72,7 @@ impl StepReport {
         let id = self.state().number();
         self.sink.event(Event::Added(StepPlan {
             id,
-            name: name.into(),
+            name: without_credentials(name),
             digest,
             inputs: Vec::new(),
             location: None,

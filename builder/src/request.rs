@@ -18,6 +18,8 @@ pub struct BuildRequest<I> {
     pub input: I,
     /// Directories that `local://NAME` sources read in place, by name; the main one is `context`.
     pub contexts: BTreeMap<String, LocalContext>,
+    /// Image layouts that `oci-layout://` sources with `oci.store=NAME` read, by name.
+    pub layouts: BTreeMap<String, PathBuf>,
     /// Tags that the image gets in the local store, and on the registry if it is pushed.
     pub tags: Vec<Reference>,
     /// Where the result goes besides the build cache, in order; never empty.

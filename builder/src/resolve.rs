@@ -3,35 +3,74 @@
 //!
 //! A name is asked for once: the local store if it has the tag, else the registry. What was found
 //! is kept for the source operation, so that a tag that moves during the build changes nothing.
+//!
+//! Also what time a source has: it is fetched then, and what was fetched is what the build uses.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use graph::{ImageResolver, ResolveError, ResolveMode, ResolvedImage};
-use oci::layout::{ANNOTATION_INDEX_DIGEST, Layout};
-use oci::{Digest, Image, Platform, Reference};
+use graph::{
+    ImageResolver, ResolveError, ResolveMode, ResolvedImage, SourceOp, SourceTimeError, SourceTimes,
+};
+use oci::layout::{ANNOTATION_INDEX_DIGEST, BlobError, Layout, OpenLayoutError};
+use oci::{Digest, Image, ImageError, Platform, Reference};
 use registry::client::{Client, PullError};
+use tokio_util::sync::CancellationToken;
 
+use crate::fetch::SourceRequest;
+use crate::layouts::{self, Layouts};
 use crate::open::Builder;
+use crate::ops::http::without_credentials;
 use crate::ops::image::{ImageSources, SourceImage};
+use crate::pins::SourcePins;
+use crate::progress::Sink;
 use crate::report::StepReport;
+use crate::request::BuildRequest;
+use crate::secret::Secrets;
 
-/// Resolves base images for one build.
+/// What a resolver may use of one build.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) layouts: Layouts,
+    pub(crate) secrets: Secrets,
+    pub(crate) pins: SourcePins,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Access {
+    /// Returns what resolving for `request` may use.
+    pub(crate) fn of<I>(request: &BuildRequest<I>, cancel: &CancellationToken) -> Self {
+        Self {
+            layouts: Layouts::new(&request.layouts),
+            secrets: request.secrets.clone(),
+            pins: request.pins.clone(),
+            cancel: cancel.clone(),
+        }
+    }
+}
+
+/// Answers what frontends ask back in one build.
 #[derive(Debug)]
 pub(crate) struct Resolver {
+    builder: Builder,
     layout: Layout,
     client: Client,
     report: StepReport,
+    sink: Arc<dyn Sink>,
+    access: Access,
     known: Mutex<BTreeMap<(String, String), ResolvedImage>>,
     sources: Arc<Mutex<ImageSources>>,
 }
 
 impl Resolver {
-    pub(crate) fn new(builder: &Builder, report: StepReport) -> Self {
+    pub(crate) fn new(builder: &Builder, sink: Arc<dyn Sink>, access: Access) -> Self {
         Self {
+            report: StepReport::continuing(Arc::clone(&sink), access.pins.steps()),
+            sink,
+            access,
+            builder: builder.clone(),
             layout: builder.layout.clone(),
             client: builder.client.clone(),
-            report,
             known: Mutex::default(),
             sources: Arc::default(),
         }
@@ -41,6 +80,21 @@ impl Resolver {
     pub(crate) fn into_sources(self) -> ImageSources {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *sources)
+    }
+
+    /// Keeps an image for the source operations.
+    fn remember(
+        &self,
+        digest: &Digest,
+        platform: &Platform,
+        source: &SourceImage,
+    ) -> ResolvedImage {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.insert(digest, platform, source);
+        ResolvedImage {
+            digest: digest.clone(),
+            config: source.image.config().clone(),
+        }
     }
 
     async fn find(
@@ -129,23 +183,93 @@ impl ImageResolver for Resolver {
             return Ok(known);
         }
         let (digest, image) = self.find(reference, platform, mode).await?;
-        let resolved = ResolvedImage {
-            digest: digest.clone(),
-            config: image.config().clone(),
+        let source = SourceImage {
+            reference: reference.clone(),
+            image,
+            layout: None,
         };
+        let resolved = self.remember(&digest, platform, &source);
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(key, resolved.clone());
+        Ok(resolved)
+    }
+
+    async fn resolve_layout(
+        &self,
+        store: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ResolveError> {
+        let absent = || ResolveError::NotFound {
+            reference: reference.clone(),
+            source: None,
+        };
+        let digest = reference.digest().ok_or_else(absent)?.clone();
+        let layouts = self.access.layouts.clone();
+        let (store, wanted) = (store.to_owned(), digest.clone());
+        let on = platform.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let layout = match layouts.open(&store)? {
+                Ok(layout) => layout,
+                Err(error) => return Some(Err(ReadLayoutError::Open(error))),
+            };
+            let image = layouts::read_image(&layout, &wanted, &on);
+            Some(match image {
+                Ok(image) => Ok((layout, image)),
+                Err(error) => Err(ReadLayoutError::Image(error)),
+            })
+        });
+        let read = read.await.expect("reading a layout does not panic");
+        let (layout, image) = match read.ok_or_else(absent)? {
+            Ok(found) => found,
+            Err(ReadLayoutError::Open(error)) => return Err(failed(reference, error)),
+            Err(ReadLayoutError::Image(error)) => {
+                return Err(unusable(reference, platform, error));
+            }
+        };
         let source = SourceImage {
             reference: reference.clone(),
             image,
+            layout: Some(layout),
         };
-        self.sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(&digest, platform, source);
-        Ok(resolved)
+        Ok(self.remember(&digest, platform, &source))
+    }
+}
+
+enum ReadLayoutError {
+    Open(OpenLayoutError),
+    Image(ImageError),
+}
+
+impl SourceTimes for Resolver {
+    async fn time(&self, source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
+        let identifier = without_credentials(&source.identifier);
+        if !["http://", "https://", "git://"]
+            .iter()
+            .any(|scheme| source.identifier.starts_with(scheme))
+        {
+            return Ok(None);
+        }
+        let request = SourceRequest {
+            source: source.clone(),
+            name: format!("[internal] resolve SOURCE_DATE_EPOCH from {identifier}"),
+            secrets: self.access.secrets.clone(),
+            pins: self.access.pins.clone(),
+        };
+        let (sink, cancel) = (Arc::clone(&self.sink), self.access.cancel.clone());
+        let fetched = self.builder.fetch_source(request, sink, cancel).await;
+        let time = match fetched {
+            Ok(fetched) => tokio::task::spawn_blocking(move || fetched.time())
+                .await
+                .expect("reading a file does not panic"),
+            Err(error) => Err(error),
+        };
+        time.map_err(|error| SourceTimeError {
+            identifier,
+            source: Box::new(error),
+        })
     }
 }
 
@@ -165,14 +289,124 @@ fn refused(reference: &Reference, platform: &Platform, error: PullError) -> Reso
             reference: reference.clone(),
             source: Some(source),
         },
-        PullError::Image(_, source) => match *source {
-            oci::ImageError::NoPlatform { offered, .. } => ResolveError::NoPlatform {
-                reference: reference.clone(),
-                platform: platform.clone(),
-                available: offered.iter().map(ToString::to_string).collect(),
-            },
-            other => failed(reference, other),
+        PullError::Image(_, source) => unusable(reference, platform, *source),
+        other => failed(reference, other),
+    }
+}
+
+fn unusable(reference: &Reference, platform: &Platform, error: ImageError) -> ResolveError {
+    match error {
+        ImageError::NoPlatform { offered, .. } => ResolveError::NoPlatform {
+            reference: reference.clone(),
+            platform: platform.clone(),
+            available: offered.iter().map(ToString::to_string).collect(),
+        },
+        ImageError::Blob(BlobError::NotFound(_)) => ResolveError::NotFound {
+            reference: reference.clone(),
+            source: Some(Box::new(error)),
         },
         other => failed(reference, other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::path::Path;
+
+    use graph::contract;
+    use oci::{Descriptor, MediaType};
+    use registry::client::ClientConfig;
+
+    use super::*;
+    use crate::open::BuilderOptions;
+    use crate::progress::Silent;
+
+    /// Serves `/dated` and `/v2/`; anything else is not there.
+    fn server() -> SocketAddr {
+        fn answer(mut stream: &TcpStream) -> std::io::Result<()> {
+            let mut lines = BufReader::new(stream).lines();
+            let request = lines.next().transpose()?.unwrap_or_default();
+            for line in lines {
+                if line?.is_empty() {
+                    break;
+                }
+            }
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let status = if matches!(path, "/dated" | "/v2/") {
+                "200 OK\r\nLast-Modified: Thu, 01 Jan 1970 00:01:00 GMT"
+            } else {
+                "404 Not Found"
+            };
+            let end = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+            stream.write_all(format!("HTTP/1.1 {status}\r\n{end}").as_bytes())
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                answer(&stream).ok();
+            }
+        });
+        address
+    }
+
+    /// Adds an image without layers and returns its manifest.
+    fn plant(layout: &Layout) -> Descriptor {
+        let platform = Platform::host();
+        let config = format!(
+            r#"{{"architecture":"{}","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":[]}}}}"#,
+            platform.architecture
+        );
+        let config = layout.put_bytes(MediaType::OciConfig, config.as_bytes());
+        let config = serde_json::to_string(&config.unwrap()).unwrap();
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{config},"layers":[]}}"#
+        );
+        let manifest = layout.put_bytes(MediaType::OciManifest, manifest.as_bytes());
+        manifest.unwrap()
+    }
+
+    fn resolver(root: &Path) -> Resolver {
+        let builder = Builder::open(BuilderOptions {
+            root: root.join("root"),
+            client: Client::new(ClientConfig::default()).unwrap(),
+            runtime: None,
+            git: crate::GitOptions::default(),
+        });
+        let access = Access {
+            layouts: Layouts::new(&BTreeMap::from([("store".to_owned(), root.join("layout"))])),
+            secrets: Secrets::default(),
+            pins: SourcePins::default(),
+            cancel: CancellationToken::new(),
+        };
+        Resolver::new(&builder.unwrap(), Arc::new(Silent), access)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_resolver_keeps_the_contracts() {
+        let root = tempfile::tempdir().unwrap();
+        let address = server();
+        let resolver = resolver(root.path());
+        let platform = Platform::host();
+        let present: Reference = "present".parse().unwrap();
+        let manifest = plant(&resolver.layout);
+        resolver.layout.tag(&present, &manifest).unwrap();
+        let absent = format!("{address}/absent").parse().unwrap();
+        contract::image_resolver(&resolver, &present, &absent, &platform).await;
+
+        let layout = Layout::create(root.path().join("layout")).unwrap();
+        let pinned = present.pinned(plant(&layout).digest);
+        contract::layout_images(&resolver, "store", &pinned, &platform).await;
+
+        let source = |identifier: String| SourceOp {
+            identifier,
+            attrs: BTreeMap::new(),
+        };
+        let dated = source(format!("http://{address}/dated"));
+        let timeless = source("local://context".to_owned());
+        let gone = source(format!("http://{address}/gone"));
+        contract::source_times(&resolver, (&dated, 60), &timeless, &gone).await;
     }
 }

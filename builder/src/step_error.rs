@@ -137,6 +137,14 @@ pub enum StepError {
         /// Why.
         source: HttpError,
     },
+    /// What was downloaded cannot be read again.
+    #[error("cannot read the download {name:?}")]
+    ReadDownload {
+        /// The file.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A git repository could not be fetched.
     #[error("cannot fetch {url}")]
     Git {

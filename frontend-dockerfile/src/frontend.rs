@@ -8,7 +8,9 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use graph::{Frontend, Graph, ImageResolver, Plan, PlanTarget, ResolveError, SourceFile};
+use graph::{
+    Frontend, Graph, ImageResolver, Plan, PlanTarget, ResolveError, SourceFile, SourceTimes,
+};
 use oci::{Platform, Reference};
 
 use crate::diagnostic::Diagnostic;
@@ -38,7 +40,7 @@ impl Frontend for DockerfileFrontend {
     type Input = BuildInput;
     type Error = DockerfileError;
 
-    async fn lower<R: ImageResolver>(
+    async fn lower<R: ImageResolver + SourceTimes>(
         &self,
         input: &BuildInput,
         resolver: &R,
@@ -132,7 +134,7 @@ struct Wanted {
 }
 
 impl PlatformBuild<'_> {
-    async fn lower<R: ImageResolver>(
+    async fn lower<R: ImageResolver + SourceTimes>(
         &self,
         resolver: &R,
         graph: &mut Graph,

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use oci::{Digest, ImageConfig, Platform, Reference};
 
-use crate::{Edge, Graph};
+use crate::{Edge, Graph, SourceOp};
 
 /// Turns some build description into a [`Plan`].
 pub trait Frontend {
@@ -23,14 +23,14 @@ pub trait Frontend {
     /// # Cancellation
     ///
     /// Nothing stays behind.
-    fn lower<R: ImageResolver>(
+    fn lower<R: ImageResolver + SourceTimes>(
         &self,
         input: &Self::Input,
         resolver: &R,
     ) -> impl Future<Output = Result<Plan, Self::Error>> + Send;
 }
 
-/// Answers the one question that flows against the data path: what is this base image?
+/// Answers a question that flows against the data path: what is this base image?
 ///
 /// Within one build the same reference must give the same digest, even if the tag moves meanwhile.
 /// Implementations run [`crate::contract::image_resolver`] in their tests.
@@ -50,6 +50,56 @@ pub trait ImageResolver: Sync {
         platform: &Platform,
         mode: ResolveMode,
     ) -> impl Future<Output = Result<ResolvedImage, ResolveError>> + Send;
+
+    /// Returns the config, for `platform`, of the image that `reference` names by digest in an image
+    /// layout of the caller, known to the build as `store`.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolveError::NotFound`] if there is no such store, or no such digest in it.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing stays behind.
+    fn resolve_layout(
+        &self,
+        store: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> impl Future<Output = Result<ResolvedImage, ResolveError>> + Send;
+}
+
+/// Answers the other question against the data path: what time does this source have? Asked if
+/// `SOURCE_DATE_EPOCH` names a source instead of a time.
+///
+/// What was answered is what the build then uses: a branch or a file that changes meanwhile changes
+/// neither. Implementations run [`crate::contract::source_times`] in their tests.
+pub trait SourceTimes: Sync {
+    /// Returns the time of `source` in seconds since 1970: of the commit, of the last modification
+    /// that a server tells, else of the newest file in a downloaded archive. None if the source has
+    /// no time of its own, as directories and images.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceTimeError`] if the source cannot be fetched.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing stays behind but what was already downloaded.
+    fn time(
+        &self,
+        source: &SourceOp,
+    ) -> impl Future<Output = Result<Option<i64>, SourceTimeError>> + Send;
+}
+
+/// A source that `SOURCE_DATE_EPOCH` names cannot be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot tell the time of {identifier}")]
+pub struct SourceTimeError {
+    /// The source, without credentials.
+    pub identifier: String,
+    /// Why.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// Where a base image may come from.

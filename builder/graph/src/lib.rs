@@ -33,6 +33,7 @@ pub use file::{
 };
 pub use frontend::{
     Frontend, ImageResolver, Plan, PlanTarget, ResolveError, ResolveMode, ResolvedImage,
+    SourceTimeError, SourceTimes,
 };
 pub use graph::Graph;
 pub use op::{Op, SourceOp};

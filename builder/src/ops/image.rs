@@ -14,7 +14,7 @@ use cache::{ApplyError, CacheKey, SnapshotId, Store};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use graph::{SourceOp, VertexId};
 use oci::layout::{BlobError, Layout};
-use oci::{ChainId, Descriptor, DiffId, Digest, Image, Platform, Reference, Repository, chain_ids};
+use oci::{ChainId, Descriptor, DiffId, Digest, Image, Platform, Reference, chain_ids};
 use registry::client::{Client, FetchError, Progress};
 
 use super::{Ops, Output};
@@ -25,6 +25,8 @@ use crate::transfer;
 
 /// The form under which the blobs of unpacked layers are remembered: as they came.
 pub(crate) const PULLED: &str = "pulled";
+/// How many bytes of a layer are copied at a time.
+const COPY_BYTES: usize = 256 << 10;
 /// How many layers are fetched at the same time.
 const FETCHES_MAX: usize = 4;
 
@@ -35,22 +37,38 @@ pub(crate) struct SourceImage {
     pub(crate) reference: Reference,
     /// Manifest and config.
     pub(crate) image: Image,
+    /// The layout that has its layers; none if the local store or a registry has them.
+    pub(crate) layout: Option<Layout>,
 }
 
-/// The images of one build, by pinned digest and platform.
+/// The images of one build, by identifier of the source and platform. One that was asked for by
+/// name is known by that and by its digest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ImageSources(BTreeMap<(String, String), SourceImage>);
 
 impl ImageSources {
-    pub(crate) fn insert(&mut self, digest: &Digest, platform: &Platform, source: SourceImage) {
-        let platform = platform.normalized();
-        self.0
-            .insert((digest.to_string(), platform.to_string()), source);
+    pub(crate) fn insert(&mut self, digest: &Digest, platform: &Platform, source: &SourceImage) {
+        let platform = platform.normalized().to_string();
+        let mut add = |name: String| {
+            self.0.insert((name, platform.clone()), source.clone());
+        };
+        if source.layout.is_some() {
+            return add(format!("oci-layout://{digest}"));
+        }
+        add(format!("docker-image://{}", source.reference));
+        add(format!("docker-image://{digest}"));
     }
 
-    fn get(&self, digest: &Digest, platform: &Platform) -> Option<&SourceImage> {
-        let platform = platform.normalized();
-        self.0.get(&(digest.to_string(), platform.to_string()))
+    /// Returns the image that a source operation names.
+    pub(crate) fn get(&self, source: &SourceOp, platform: &Platform) -> Option<&SourceImage> {
+        let (scheme, name) = source.identifier.split_once("://")?;
+        let reference: Reference = name.parse().ok()?;
+        let name = match reference.digest() {
+            Some(digest) => digest.to_string(),
+            None => reference.to_string(),
+        };
+        let platform = platform.normalized().to_string();
+        self.0.get(&(format!("{scheme}://{name}"), platform))
     }
 }
 
@@ -103,17 +121,6 @@ pub enum ImageFetchError {
     Record(#[from] cache::RecordError),
 }
 
-/// Returns the image that a source operation names.
-pub(crate) fn source_image<'o>(
-    images: &'o ImageSources,
-    source: &SourceOp,
-    platform: &Platform,
-) -> Option<&'o SourceImage> {
-    let (_, name) = source.identifier.split_once("://")?;
-    let reference: Reference = name.parse().ok()?;
-    images.get(reference.digest()?, platform)
-}
-
 fn bad(source: &SourceOp) -> StepError {
     StepError::BadSource(source.identifier.clone())
 }
@@ -129,7 +136,10 @@ fn platform_of(ops: &Ops, id: VertexId) -> Platform {
 /// Returns the key of an image: what it contains, not what it is called.
 pub(crate) fn identify(ops: &Ops, id: VertexId, source: &SourceOp) -> Result<CacheKey, StepError> {
     let platform = platform_of(ops, id);
-    let found = source_image(&ops.images, source, &platform).ok_or_else(|| bad(source))?;
+    let found = ops
+        .images
+        .get(source, &platform)
+        .ok_or_else(|| bad(source))?;
     let chain = chain_ids(&found.image.config().rootfs.diff_ids);
     let content = chain
         .last()
@@ -143,7 +153,9 @@ pub(crate) fn identify(ops: &Ops, id: VertexId, source: &SourceOp) -> Result<Cac
 /// Fetches and unpacks the image of a source vertex.
 pub(crate) async fn fetch(ops: &Arc<Ops>, id: VertexId) -> Result<Ran<Output>, StepError> {
     let source = ops.source(id).ok_or(StepError::BadSource(String::new()))?;
-    let found = source_image(&ops.images, source, &platform_of(ops, id))
+    let found = ops
+        .images
+        .get(source, &platform_of(ops, id))
         .ok_or_else(|| bad(source))?
         .clone();
     let progress = match ops.report.step(id) {
@@ -212,13 +224,12 @@ impl Unpack {
             .collect();
         let (mut parent, present) = self.longest_present(&layers)?;
         let missing = &layers[present..];
-        let repository = source.reference.repository();
         let descriptors: Vec<Descriptor> = missing
             .iter()
             .map(|layer| layer.descriptor.clone())
             .collect();
         let fetched = stream::iter(descriptors)
-            .map(|descriptor| self.fetch_layer(repository, descriptor, progress))
+            .map(|descriptor| self.fetch_layer(source, descriptor, progress))
             .buffered(FETCHES_MAX);
         let mut fetched = std::pin::pin!(fetched);
         let mut next = missing.iter();
@@ -235,10 +246,22 @@ impl Unpack {
 
     async fn fetch_layer(
         &self,
-        repository: &Repository,
+        source: &SourceImage,
         descriptor: Descriptor,
         progress: &Progress,
     ) -> Result<(), ImageFetchError> {
+        if let Some(layout) = &source.layout {
+            let (from, to) = (layout.clone(), self.layout.clone());
+            let copied = tokio::task::spawn_blocking(move || {
+                let copied = copy_blob(&from, &to, &descriptor);
+                copied.map_err(|source| ImageFetchError::Blob {
+                    digest: descriptor.digest,
+                    source,
+                })
+            });
+            return copied.await.expect("copying a blob does not panic");
+        }
+        let repository = source.reference.repository();
         let fetch = self
             .client
             .fetch_blob(repository, &descriptor, &self.layout, progress);
@@ -313,4 +336,28 @@ impl Unpack {
             .put_all(&[result::blob_record(snapshot, PULLED, &blob)])?;
         Ok(snapshot)
     }
+}
+
+/// Copies a blob between layouts, if it is not there; it is verified on the way.
+fn copy_blob(from: &Layout, to: &Layout, descriptor: &Descriptor) -> Result<(), BlobError> {
+    if to.has_blob(&descriptor.digest, descriptor.size_bytes)? {
+        return Ok(());
+    }
+    let mut blob = from.open_verified(descriptor)?;
+    let mut writer = to.create_blob_with(descriptor.digest.algorithm())?;
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        let read = std::io::Read::read(&mut blob, &mut buffer);
+        let read = read.map_err(|source| BlobError::Io {
+            action: "read",
+            path: from.blob_path(&descriptor.digest),
+            source,
+        })?;
+        if read == 0 {
+            break;
+        }
+        writer.write_bytes(&buffer[..read])?;
+    }
+    writer.finish(Some((&descriptor.digest, descriptor.size_bytes)))?;
+    Ok(())
 }

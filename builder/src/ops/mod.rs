@@ -76,7 +76,7 @@ pub(crate) struct Made {
 }
 
 impl Ops {
-    fn source(&self, id: VertexId) -> Option<&SourceOp> {
+    pub(crate) fn source(&self, id: VertexId) -> Option<&SourceOp> {
         match &self.graph.vertex(id).op {
             Op::Source(source) => Some(source),
             _ => None,
@@ -190,7 +190,7 @@ impl Executor for Arc<Ops> {
     ) -> Result<Ran<Output>, StepError> {
         match self.source(id).map(scheme) {
             Some("docker-image" | "oci-layout") => return image::fetch(self, id).await,
-            Some("http" | "https") => return http::fetched(self, keys.key),
+            Some("http" | "https") => return http::run(self, id, keys.key).await,
             _ => {}
         }
         let guard = match self.claim(keys).await? {

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
     }
     let joint = args.question.joint();
     if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Llb | Joint::Keys)) = joint {
-        return print::before(joint, &builder, &request.input);
+        return print::before(joint, &builder, &request);
     }
     let shown = Arc::new(Progress::start(kind, &session.environment));
     let result = session::block_on(|cancel| {

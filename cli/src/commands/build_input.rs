@@ -43,6 +43,7 @@ pub(super) fn prepare(
     };
     Ok(BuildRequest {
         contexts: contexts(args, source)?,
+        layouts: BTreeMap::new(),
         input: BuildInput {
             source: source.dockerfile.clone(),
             dockerignore: source.ignore.clone(),

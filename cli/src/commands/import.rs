@@ -8,7 +8,10 @@ use builder::import::{ImportRequest, import};
 use frontend_dockerfile::{
     BuildInput, BuildOptions, DockerfileError, DockerfileFrontend, SourceText,
 };
-use graph::{Frontend, ImageResolver, ResolveError, ResolveMode, ResolvedImage};
+use graph::{
+    Frontend, ImageResolver, ResolveError, ResolveMode, ResolvedImage, SourceOp, SourceTimeError,
+    SourceTimes,
+};
 use oci::{ContainerConfig, Platform, Reference};
 
 use super::build_result::frontend_failure;
@@ -127,6 +130,21 @@ impl ImageResolver for NoImages {
             reference: reference.clone(),
             source: None,
         })
+    }
+
+    async fn resolve_layout(
+        &self,
+        _store: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ResolveError> {
+        self.resolve(reference, platform, ResolveMode::Local).await
+    }
+}
+
+impl SourceTimes for NoImages {
+    async fn time(&self, _source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
+        Ok(None)
     }
 }
 

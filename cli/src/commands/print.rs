@@ -7,8 +7,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use builder::Builder;
 use builder::progress::Silent;
+use builder::{BuildRequest, Builder};
 use frontend_dockerfile::{BuildInput, DockerfileFrontend, parse};
 use graph::{Plan, PlanTarget};
 use oci::layer::LayerReader;
@@ -22,7 +22,12 @@ use crate::report::{self, Exit, Failure};
 use crate::session;
 
 /// Shows a joint that comes before anything runs.
-pub(super) fn before(joint: Joint, builder: &Builder, input: &BuildInput) -> Result<(), Failure> {
+pub(super) fn before(
+    joint: Joint,
+    builder: &Builder,
+    request: &BuildRequest<BuildInput>,
+) -> Result<(), Failure> {
+    let input = &request.input;
     match joint {
         Joint::Ast => {
             let parsed = parse::parse(&input.source);
@@ -31,7 +36,7 @@ pub(super) fn before(joint: Joint, builder: &Builder, input: &BuildInput) -> Res
         }
         Joint::Graph | Joint::Llb | Joint::Keys => session::block_on_droppable(async {
             let plan = builder
-                .plan(&DockerfileFrontend, input, Arc::new(Silent))
+                .plan(&DockerfileFrontend, request, Arc::new(Silent))
                 .await;
             let plan = plan.map_err(|error| frontend_failure(&error))?;
             report::print(&match joint {
