@@ -9,7 +9,7 @@ use graph::{ActionInput, Graph, Op, RunOp, Vertex, VertexId};
 use oci::Platform;
 use runtime::binfmt::{self, Emulation};
 
-use crate::ops::image::{self, ImageSources};
+use crate::ops::image::ImageSources;
 use crate::step_error::StepError;
 
 /// "Exec format error", the same number on every architecture of Linux.

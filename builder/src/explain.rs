@@ -14,7 +14,7 @@ use crate::emulation::{self, StepPlatform};
 use crate::error::BuildError;
 use crate::forecast::{Fate, forecast};
 use crate::open::Builder;
-use crate::ops::{Ops, image};
+use crate::ops::Ops;
 use crate::progress::Silent;
 use crate::report::StepReport;
 use crate::request::BuildRequest;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why a Dockerfile has no plan.
 
-use graph::ResolveError;
+use graph::{ResolveError, SourceTimeError};
 
 use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Report};
 use crate::lint::ParseLintConfigError;
@@ -56,9 +56,17 @@ pub enum DockerfileError {
     /// There are warnings, and the file says that they are errors.
     #[error("lint violation found for rules: {}", .0.join(", "))]
     Violations(Vec<&'static str>),
-    /// `SOURCE_DATE_EPOCH` is not a number of seconds.
-    #[error("SOURCE_DATE_EPOCH `{0}` is not a number of seconds since 1970")]
+    /// `SOURCE_DATE_EPOCH` is neither a number nor the name of something.
+    #[error(
+        "SOURCE_DATE_EPOCH `{0}` is neither a number of seconds since 1970, nor `context`, nor a named context, nor a stage"
+    )]
     Epoch(String),
+    /// The source that `SOURCE_DATE_EPOCH` names cannot be asked.
+    #[error("cannot read SOURCE_DATE_EPOCH")]
+    EpochSource(#[from] SourceTimeError),
+    /// The main context is a git address that cannot be used.
+    #[error("cannot use the build context: {0}")]
+    Context(String),
 }
 
 /// A Dockerfile and what is wrong with it.

@@ -61,7 +61,7 @@ pub fn stages(input: &BuildInput) -> Result<Vec<StageUse>, DockerfileError> {
     let platform = platform.unwrap_or(&input.options.build_platform);
     let mut problems = Vec::new();
     let scope = scope::global(&dockerfile, &input.options, platform, &mut problems);
-    let graph = stages::build(&dockerfile, &input.options, &scope, &mut problems);
+    let graph = stages::build(&dockerfile, &input.options, &scope, platform, &mut problems);
     if !problems.is_empty() || graph.stages.is_empty() {
         return Err(invalid(problems));
     }

@@ -11,13 +11,14 @@ use futures_util::future::join_all;
 use graph::{
     Frontend, Graph, ImageResolver, Plan, PlanTarget, ResolveError, SourceFile, SourceTimes,
 };
-use oci::{Platform, Reference};
+use oci::Platform;
 
 use crate::diagnostic::Diagnostic;
+use crate::epoch::{EPOCH_ARG, Epoch, EpochNames, EpochProblem};
 use crate::error::DockerfileError;
 use crate::expand::Variables;
 use crate::instruction::mount::parse_bool;
-use crate::lower::external::{self, External, Images};
+use crate::lower::external::{self, External, ExternalImage, Images};
 use crate::lower::{Sources, lower};
 
 use crate::options::BuildInput;
@@ -27,8 +28,6 @@ use crate::span::{Span, Word};
 use crate::stages::{self, Base, StageGraph};
 use graph::pattern::Patterns;
 
-/// The build argument and global ARG that fixes all times.
-const EPOCH_ARG: &str = "SOURCE_DATE_EPOCH";
 /// The build argument that makes an index of one image too.
 const MULTI_PLATFORM_ARG: &str = "BUILDKIT_MULTI_PLATFORM";
 
@@ -49,6 +48,9 @@ impl Frontend for DockerfileFrontend {
         let dockerfile =
             parsed.map_err(|problems| DockerfileError::invalid(&input.source, problems))?;
         let ignore = read_ignore(input)?;
+        if let Err(message) = input.options.context.source(&input.options) {
+            return Err(DockerfileError::Context(message));
+        }
         let file = Arc::new(SourceFile {
             name: input.source.name().to_owned(),
             text: input.source.text().to_owned(),
@@ -75,6 +77,7 @@ impl Frontend for DockerfileFrontend {
                 explicit,
                 multi: plan.multi_platform,
                 all_stages: false,
+                found_epoch: FoundEpoch::NotAsked,
             };
             let (target, epoch) = build.lower(resolver, &mut plan.graph).await?;
             plan.targets.push(target);
@@ -114,6 +117,7 @@ pub(crate) fn read_ignore(input: &BuildInput) -> Result<Patterns, DockerfileErro
 }
 
 /// The build for one platform.
+#[derive(Clone, Copy)]
 pub(crate) struct PlatformBuild<'a> {
     pub(crate) input: &'a BuildInput,
     pub(crate) dockerfile: &'a Dockerfile,
@@ -124,11 +128,28 @@ pub(crate) struct PlatformBuild<'a> {
     pub(crate) multi: bool,
     /// Whether the bases of stages that the target does not need are asked for too.
     pub(crate) all_stages: bool,
+    /// The time of what `SOURCE_DATE_EPOCH` names, once it was asked for.
+    pub(crate) found_epoch: FoundEpoch,
+}
+
+/// The answer to what time the source has that `SOURCE_DATE_EPOCH` names.
+#[derive(Clone, Copy)]
+pub(crate) enum FoundEpoch {
+    NotAsked,
+    Timeless,
+    Time(i64),
+}
+
+/// What a file says before anything is asked.
+struct Checked {
+    scope: Environment,
+    stages: StageGraph,
+    target: usize,
 }
 
 /// An image to ask for, and where its name stands.
 struct Wanted {
-    reference: Reference,
+    image: ExternalImage,
     platform: Platform,
     span: Span,
 }
@@ -139,31 +160,51 @@ impl PlatformBuild<'_> {
         resolver: &R,
         graph: &mut Graph,
     ) -> Result<(PlanTarget, Option<i64>), DockerfileError> {
-        let mut problems = Vec::new();
-        let scope = scope::global(
-            self.dockerfile,
-            &self.input.options,
-            self.platform,
-            &mut problems,
-        );
-        let mut stages = stages::build(self.dockerfile, &self.input.options, &scope, &mut problems);
-        if stages.stages.is_empty() {
-            return Err(self.invalid(problems));
+        let checked = self.check()?;
+        let epoch = match self.epoch(&checked.scope)? {
+            Epoch::Unset => None,
+            Epoch::Time(seconds) => Some(seconds),
+            Epoch::Of(source) => resolver.time(&source).await?,
+        };
+        let text = checked.scope.get(EPOCH_ARG);
+        let given = self.input.options.build_args.get(EPOCH_ARG);
+        let is_name = |text: &str| text.parse::<i64>().is_err();
+        if !text.is_some_and(is_name) && !given.is_some_and(|text| is_name(text)) {
+            return self.lower_checked(checked, epoch, resolver, graph).await;
         }
-        let target = self.target(&stages)?;
-        problems.extend(stages.check(target));
-        if !problems.is_empty() {
-            return Err(self.invalid(problems));
+        // From here on the file sees the time in place of the name.
+        let mut input = self.input.clone();
+        let args = &mut input.options.build_args;
+        match (args.contains_key(EPOCH_ARG), epoch) {
+            (true, Some(time)) => drop(args.insert(EPOCH_ARG.to_owned(), time.to_string())),
+            (true, None) => drop(args.remove(EPOCH_ARG)),
+            (false, _) => {}
         }
-        let epoch = self.epoch(&scope)?;
-        let images = self.resolve(&mut stages, target, resolver).await?;
+        let build = PlatformBuild {
+            input: &input,
+            found_epoch: epoch.map_or(FoundEpoch::Timeless, FoundEpoch::Time),
+            ..*self
+        };
+        let checked = build.check()?;
+        build.lower_checked(checked, epoch, resolver, graph).await
+    }
+
+    async fn lower_checked<R: ImageResolver>(
+        &self,
+        mut checked: Checked,
+        epoch: Option<i64>,
+        resolver: &R,
+        graph: &mut Graph,
+    ) -> Result<(PlanTarget, Option<i64>), DockerfileError> {
+        let target = checked.target;
+        let images = self.resolve(&mut checked.stages, target, resolver).await?;
         let sources = Sources {
             input: self.input,
             file: self.file,
             ignore: self.ignore,
             escape: self.dockerfile.escape,
-            scope: &scope,
-            stages: &stages,
+            scope: &checked.scope,
+            stages: &checked.stages,
             images: &images,
             platform: self.platform,
             explicit_platform: self.explicit,
@@ -173,6 +214,41 @@ impl PlatformBuild<'_> {
         };
         let target = lower(sources, graph).map_err(|problems| self.invalid(problems))?;
         Ok((target, epoch))
+    }
+
+    /// Reads the global scope and the stages, and reports what is wrong with them.
+    fn check(&self) -> Result<Checked, DockerfileError> {
+        let mut problems = Vec::new();
+        let options = &self.input.options;
+        let mut scope = scope::global(self.dockerfile, options, self.platform, &mut problems);
+        match self.found_epoch {
+            FoundEpoch::Time(time) if scope.get(EPOCH_ARG).is_some() => {
+                scope.set(EPOCH_ARG, &time.to_string());
+            }
+            FoundEpoch::Timeless => scope = scope.without(EPOCH_ARG),
+            _ => {}
+        }
+        let stages = stages::build(
+            self.dockerfile,
+            options,
+            &scope,
+            self.platform,
+            &mut problems,
+        );
+        if stages.stages.is_empty() {
+            return Err(self.invalid(problems));
+        }
+        let target = self.target(&stages)?;
+        problems.extend(stages.check(target));
+        if problems.is_empty() {
+            Ok(Checked {
+                scope,
+                stages,
+                target,
+            })
+        } else {
+            Err(self.invalid(problems))
+        }
     }
 
     fn invalid(&self, problems: Vec<Diagnostic>) -> DockerfileError {
@@ -195,20 +271,16 @@ impl PlatformBuild<'_> {
             })
     }
 
-    fn epoch(&self, scope: &Environment) -> Result<Option<i64>, DockerfileError> {
-        let given = self
-            .input
-            .options
-            .build_args
-            .get(EPOCH_ARG)
-            .map(String::as_str);
-        match given.or_else(|| scope.get(EPOCH_ARG)) {
-            None | Some("") => Ok(None),
-            Some(text) => text
-                .parse()
-                .map(Some)
-                .map_err(|_| DockerfileError::Epoch(text.to_owned())),
-        }
+    fn epoch(&self, scope: &Environment) -> Result<Epoch, DockerfileError> {
+        let names = EpochNames {
+            dockerfile: self.dockerfile,
+            options: &self.input.options,
+            scope,
+        };
+        names.read().map_err(|problem| match problem {
+            EpochProblem::Unknown(text) => DockerfileError::Epoch(text),
+            EpochProblem::Unfit(problem) => self.invalid(vec![problem]),
+        })
     }
 
     /// Asks for every image that the target needs, and adds the triggers of those found.
@@ -222,13 +294,20 @@ impl PlatformBuild<'_> {
         loop {
             let wanted = self.wanted(stages, target, &images)?;
             let mode = self.input.options.resolve_mode;
-            let asked = wanted
-                .iter()
-                .map(|one| resolver.resolve(&one.reference, &one.platform, mode));
+            let asked = wanted.iter().map(|one| async move {
+                let reference = &one.image.reference;
+                match &one.image.layout {
+                    Some(store) => {
+                        let layout = resolver.resolve_layout(store, reference, &one.platform);
+                        layout.await
+                    }
+                    None => resolver.resolve(reference, &one.platform, mode).await,
+                }
+            });
             let answers = join_all(asked).await;
             for (one, answer) in wanted.into_iter().zip(answers) {
                 let image = answer.map_err(|error| self.base_image(one.span, error))?;
-                images.insert((one.reference, one.platform), image);
+                images.insert((one.image.reference, one.platform), image);
             }
             if !self.add_triggers(stages, target, &images)? {
                 return Ok(images);
@@ -283,15 +362,15 @@ impl PlatformBuild<'_> {
         let mut problems = Vec::new();
         for (name, platform) in names {
             match external::classify(&name, &self.input.options, &platform) {
-                Ok(External::Image(reference)) => {
-                    let key = (reference, platform);
+                Ok(External::Image(image)) => {
+                    let key = (image.reference.clone(), platform.clone());
                     let asked = wanted
                         .iter()
-                        .any(|one| one.reference == key.0 && one.platform == key.1);
+                        .any(|one| one.image.reference == key.0 && one.platform == platform);
                     if !asked && !known.contains_key(&key) {
                         wanted.push(Wanted {
-                            reference: key.0,
-                            platform: key.1,
+                            image,
+                            platform,
                             span: name.span,
                         });
                     }
@@ -320,13 +399,13 @@ impl PlatformBuild<'_> {
         for (index, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
             let stage = &stages.stages[index];
             let mut triggers = Vec::new();
-            if let Base::External(name) = &stage.base {
+            if let (Base::External(name), false) = (&stage.base, stage.replaced) {
                 let platform = stage.platform.as_ref().unwrap_or(self.platform).clone();
                 let name = Word::new(name.clone(), stage.base_word.span);
-                if let Ok(External::Image(reference)) =
+                if let Ok(External::Image(image)) =
                     external::classify(&name, &self.input.options, &platform)
                 {
-                    let image = images.get(&(reference, platform));
+                    let image = images.get(&(image.reference, platform));
                     triggers = image
                         .map(|image| image.config.config.on_build.clone())
                         .unwrap_or_default();

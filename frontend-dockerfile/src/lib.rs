@@ -11,7 +11,10 @@
 //! `graph::ImageResolver`.
 
 mod ast;
+mod context;
 pub mod diagnostic;
+mod download;
+mod epoch;
 mod error;
 pub mod expand;
 pub mod explain;
@@ -36,6 +39,7 @@ mod suggest;
 mod words;
 
 pub use ast::AstText;
+pub use context::{MainContext, NamedContext, context_name};
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Level, Report};
 pub use error::{DockerfileError, InvalidDockerfile};
 pub use frontend::DockerfileFrontend;
@@ -43,6 +47,6 @@ pub use git_url::{GitTimes, GitUrl, GitUrlError};
 pub use lines::{
     Comment, Directive, Directives, FILE_BYTES_MAX, Heredoc, LINE_BYTES_MAX, detect_syntax,
 };
-pub use options::{BuildInput, BuildOptions, NamedContext, NoCache};
+pub use options::{BuildInput, BuildOptions, NoCache};
 pub use span::SourceText;
 pub use stages::STAGES_MAX;

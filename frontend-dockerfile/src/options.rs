@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use graph::{ExtraHost, NetworkMode, ResolveMode, Ulimit};
 use oci::Platform;
 
+use crate::context::{MainContext, NamedContext};
 use crate::span::SourceText;
 
 /// Everything that [`crate::DockerfileFrontend`] lowers.
@@ -32,7 +33,11 @@ pub struct BuildOptions {
     pub build_platform: Platform,
     /// `--label`.
     pub labels: BTreeMap<String, String>,
-    /// `--build-context`, by name.
+    /// Where the files of the build come from.
+    pub context: MainContext,
+    /// The directory of a remote `context` that is the context; empty is all of it.
+    pub context_subdir: String,
+    /// `--build-context`, by [`context_name`], or by name and platform (`name::linux/arm64`).
     pub contexts: BTreeMap<String, NamedContext>,
     /// `--no-cache`, `--no-cache-filter`.
     pub no_cache: NoCache,
@@ -59,6 +64,8 @@ impl BuildOptions {
             platforms: Vec::new(),
             build_platform,
             labels: BTreeMap::new(),
+            context: MainContext::Local,
+            context_subdir: String::new(),
             contexts: BTreeMap::new(),
             no_cache: NoCache::No,
             resolve_mode: ResolveMode::Default,
@@ -92,46 +99,6 @@ impl NoCache {
             (Self::Stages(names), Some(stage)) => {
                 names.iter().any(|name| name.eq_ignore_ascii_case(stage))
             }
-        }
-    }
-}
-
-/// What a name given with `--build-context` stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NamedContext {
-    /// `docker-image://reference`
-    Image(String),
-    /// `oci-layout://path[:tag][@digest]`
-    OciLayout(String),
-    /// A git repository.
-    Git(String),
-    /// A file behind `http://` or `https://`.
-    Http(String),
-    /// `target:name`: a stage of the same Dockerfile.
-    Target(String),
-    /// A directory of the caller, known to the executor under the name of the context.
-    Local,
-}
-
-impl NamedContext {
-    /// Reads the value of `--build-context name=value`. Everything without a known scheme is a local
-    /// directory; which one is the caller's business.
-    pub fn parse(value: &str) -> Self {
-        if let Some(reference) = value.strip_prefix("docker-image://") {
-            return Self::Image(reference.to_owned());
-        }
-        if let Some(path) = value.strip_prefix("oci-layout://") {
-            return Self::OciLayout(path.to_owned());
-        }
-        if let Some(stage) = value.strip_prefix("target:") {
-            return Self::Target(stage.to_owned());
-        }
-        match crate::git_url::GitUrl::parse(value) {
-            Some(Ok(_)) => Self::Git(value.to_owned()),
-            _ if value.starts_with("http://") || value.starts_with("https://") => {
-                Self::Http(value.to_owned())
-            }
-            _ => Self::Local,
         }
     }
 }

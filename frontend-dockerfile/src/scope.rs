@@ -63,6 +63,15 @@ impl Environment {
         self.set(name, value);
     }
 
+    /// Returns the environment without a variable.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let mut left = self.clone();
+        if let Some(old) = left.values.remove(name) {
+            left.order.remove(&old.turn);
+        }
+        left
+    }
+
     /// Returns `NAME=value` of every variable.
     pub(crate) fn to_entries(&self) -> Vec<String> {
         self.names()

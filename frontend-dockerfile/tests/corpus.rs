@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use frontend_dockerfile::{
-    BuildInput, BuildOptions, DockerfileError, DockerfileFrontend, NamedContext, NoCache,
-    SourceText, parse,
+    BuildInput, BuildOptions, DockerfileError, DockerfileFrontend, MainContext, NamedContext,
+    NoCache, SourceText, parse,
 };
 use graph::{Frontend, Plan};
 use oci::Platform;
@@ -40,6 +40,20 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+/// What the command line makes of `--build-context`.
+fn named(name: &str, value: &str) -> NamedContext {
+    if let Some(store) = value.strip_prefix("oci-layout://") {
+        return NamedContext::OciLayout {
+            store: store.to_owned(),
+            digest: oci::sha256(store.as_bytes()),
+        };
+    }
+    NamedContext::remote(value).unwrap_or_else(|| NamedContext::Local {
+        name: name.to_owned(),
+        ignore: (value == "ignoring").then(|| SourceText::new(".dockerignore", "h\n!i\n")),
+    })
+}
+
 fn options(text: &str) -> (BuildOptions, Option<String>) {
     let mut options = BuildOptions::new(Platform::new("linux", "amd64", None));
     let mut ignore = None;
@@ -50,11 +64,17 @@ fn options(text: &str) -> (BuildOptions, Option<String>) {
             "target" => options.target = Some(value.to_owned()),
             "build-arg" => drop(options.build_args.insert(name.to_owned(), rest.to_owned())),
             "label" => drop(options.labels.insert(name.to_owned(), rest.to_owned())),
-            "context" => drop(
-                options
-                    .contexts
-                    .insert(name.to_owned(), NamedContext::parse(rest)),
-            ),
+            "context" => {
+                let key = frontend_dockerfile::context_name(name).expect("a name of a context");
+                drop(options.contexts.insert(key, named(name, rest)));
+            }
+            "main" => {
+                options.context = MainContext::remote(name).expect("a remote context");
+                if let MainContext::Http { is_archive, .. } = &mut options.context {
+                    *is_archive = rest == "archive";
+                }
+            }
+            "subdir" => value.clone_into(&mut options.context_subdir),
             "platform" => options.platforms.push(value.parse().expect("a platform")),
             "no-cache" => options.no_cache = NoCache::All,
             "no-cache-filter" => options.no_cache = NoCache::Stages(vec![value.to_owned()]),

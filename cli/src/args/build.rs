@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use oci::{Platform, Reference};
 
 use super::allow::AllowArg;
-use super::build_context::{ContextArg, NamedContext, parse_named};
+use super::build_context::{ContextArg, NamedContextArg, parse_named};
 use super::call::CallArgs;
 use super::output::OutputArg;
 use super::secret::SecretArg;
@@ -82,7 +82,8 @@ impl From<&str> for HostCaArg {
 /// Build an image from a Dockerfile.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BuildArgs {
-    /// Directory with the files of the build, or `-` for a Dockerfile or tar file on stdin
+    /// Directory with the files of the build, the address of a git repository, an archive or a
+    /// Dockerfile, or `-` for a Dockerfile or tar file on stdin
     #[arg(value_name = "CONTEXT")]
     pub(crate) context: ContextArg,
     #[command(flatten)]
@@ -100,7 +101,7 @@ pub(crate) struct BuildArgs {
 /// What is built.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct InputArgs {
-    /// Dockerfile, `-` for stdin [default: CONTEXT/Dockerfile]
+    /// Dockerfile, `-` for stdin, or its address [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) file: Option<PathBuf>,
     /// Stage to build [default: the last]
@@ -109,9 +110,10 @@ pub(crate) struct InputArgs {
     /// Value of an ARG; without `=VALUE`, from the environment
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = value::parse_pair)]
     pub(crate) build_arg: Vec<Pair>,
-    /// Additional context: a directory or `docker-image://IMAGE`
+    /// Additional context: a directory, an address, `docker-image://IMAGE`,
+    /// `oci-layout://DIR[:TAG][@DIGEST]` or `target:STAGE`
     #[arg(long, value_name = "NAME=CONTEXT", value_parser = parse_named)]
-    pub(crate) build_context: Vec<(String, NamedContext)>,
+    pub(crate) build_context: Vec<(String, NamedContextArg)>,
     /// Platform to build for
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,

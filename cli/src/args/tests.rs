@@ -118,7 +118,7 @@ fn mistakes_are_usage_errors() {
         "build --progress loud .",
         "build -o type=nope .",
         "build --secret src=x .",
-        "build https://example.com/x.git",
+        "build --build-context x .",
         "run",
         "run -p 80:8080 x",
         "tag a",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `kiln build`.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use super::build_input;
@@ -8,7 +9,7 @@ use super::check::CheckedFrontend;
 use super::{build_output, build_result, call, check, explain, frontend, print};
 use crate::args::build::{BuildArgs, Joint};
 use crate::args::call::Call;
-use crate::context;
+use crate::context::{self, Fetcher};
 use crate::progress::{self, Progress};
 use crate::report::{self, Exit, Failure};
 use crate::session::{self, Session};
@@ -27,18 +28,29 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
     )?;
     // Before anything starts a thread.
     let runtime = enter(session)?;
+    let builder = open(session, Some(runtime))?;
+    let started = OnceCell::new();
+    let start = || {
+        Arc::clone(started.get_or_init(|| Arc::new(Progress::start(kind, &session.environment))))
+    };
+    let fetcher = Fetcher {
+        builder: &builder,
+        options: build_input::so_far(args, session)?,
+        access: build_input::access(args, session)?,
+        sink: &|| start(),
+    };
     let scratch = session.root().join("tmp");
-    let source = context::open(&args.context, args.input.file.as_deref(), &scratch)?;
+    let file = args.input.file.as_deref();
+    let source = context::open(&args.context, file, &scratch, &fetcher)?;
     let request = build_input::prepare(args, session, &source)?;
     frontend::check(&request.input, args.input.frontend_strict)?;
     let asked = args.question.call();
     if asked.call == Call::Targets {
         return call::targets(&request.input.source, asked.format);
     }
-    let builder = open(session, Some(runtime))?;
     match asked.call {
-        Call::Check => return check::run(&builder, &request.input, asked),
-        Call::Outline => return call::outline(&builder, &request.input, asked.format),
+        Call::Check => return check::run(&builder, &request, asked),
+        Call::Outline => return call::outline(&builder, &request, asked.format),
         Call::Build | Call::Targets => {}
     }
     if args.input.explain {
@@ -48,7 +60,7 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
     if let Some(joint @ (Joint::Ast | Joint::Graph | Joint::Llb | Joint::Keys)) = joint {
         return print::before(joint, &builder, &request);
     }
-    let shown = Arc::new(Progress::start(kind, &session.environment));
+    let shown = start();
     let result = session::block_on(|cancel| {
         let (sink, shown) = (Arc::clone(&shown), Arc::clone(&shown));
         let frontend = CheckedFrontend { sink: sink.clone() };

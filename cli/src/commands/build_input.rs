@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use builder::{BuildRequest, Entitlements, LocalContext, Secrets, SourcePins};
-use frontend_dockerfile::{BuildInput, BuildOptions, NoCache, SourceText};
+use builder::{BuildRequest, Entitlements, LocalContext, Secrets, SourceAccess, SourcePins};
+use frontend_dockerfile::{BuildInput, BuildOptions, NamedContext, NoCache, SourceText};
 use graph::{ExtraHost, NetworkMode, ResolveMode, Ulimit};
 use oci::Platform;
 
@@ -15,11 +15,11 @@ use super::pull::default_platforms;
 use super::ssh_agents;
 use crate::args::allow::Entitlement;
 use crate::args::build::{BuildArgs, NetworkArg, StepArgs};
-use crate::args::build_context::NamedContext;
+use crate::args::build_context::NamedContextArg;
 use crate::args::lint::LintArgs;
 use crate::args::secret::{SecretArg, SecretSource};
 use crate::args::value::Pair;
-use crate::context::BuildSource;
+use crate::context::{self, BuildSource};
 use crate::environment::Environment;
 use crate::report::{Exit, Failure};
 use crate::session::Session;
@@ -29,6 +29,21 @@ const MAIN_CONTEXT: &str = "context";
 /// The build argument that fixes all times.
 const EPOCH_ARG: &str = "SOURCE_DATE_EPOCH";
 
+/// Returns what is known before the Dockerfile is: the build arguments.
+pub(super) fn so_far(args: &BuildArgs, session: &Session) -> Result<BuildOptions, Failure> {
+    let environment = &session.environment;
+    let build_args = build_args(&args.input.build_arg, environment);
+    options(args, environment, build_args)
+}
+
+/// Returns what fetching may use: secrets are read here, once.
+pub(super) fn access(args: &BuildArgs, session: &Session) -> Result<SourceAccess, Failure> {
+    Ok(SourceAccess {
+        secrets: secrets(&args.steps.secret, &session.environment)?,
+        pins: SourcePins::default(),
+    })
+}
+
 /// Joins flags, environment and files.
 pub(super) fn prepare(
     args: &BuildArgs,
@@ -36,23 +51,28 @@ pub(super) fn prepare(
     source: &BuildSource,
 ) -> Result<BuildRequest<BuildInput>, Failure> {
     let environment = &session.environment;
-    let build_args = build_args(&args.input.build_arg, environment)?;
+    let build_args = build_args(&args.input.build_arg, environment);
+    let named = named_contexts(args)?;
     let epoch = match build_args.get(EPOCH_ARG) {
         Some(text) => text.parse().ok(),
         None => None,
     };
     Ok(BuildRequest {
-        contexts: contexts(args, source)?,
-        layouts: BTreeMap::new(),
+        contexts: contexts(args, &named, source),
+        layouts: layouts(args),
         input: BuildInput {
             source: source.dockerfile.clone(),
             dockerignore: source.ignore.clone(),
-            options: options(args, environment, build_args)?,
+            options: BuildOptions {
+                context: source.context.clone(),
+                contexts: named,
+                ..options(args, environment, build_args)?
+            },
         },
         tags: tags(args),
         outputs: outputs(args)?,
-        secrets: secrets(&args.steps.secret, environment)?,
-        pins: SourcePins::default(),
+        secrets: source.access.secrets.clone(),
+        pins: source.access.pins.clone(),
         ssh: ssh_agents::agents(&args.steps.ssh, environment)?,
         host_ca: session
             .settings
@@ -95,7 +115,6 @@ fn options(
         build_args,
         platforms,
         labels: labels(&args.input.label),
-        contexts: named_contexts(&args.input.build_context),
         no_cache,
         resolve_mode: if args.input.pull {
             ResolveMode::Pull
@@ -161,16 +180,13 @@ fn labels(pairs: &[Pair]) -> BTreeMap<String, String> {
 ///
 /// `Ours`: buildx takes proxies from docker's config alone; buildah passes those of the environment,
 /// which is what users behind a proxy need. They are in neither image nor cache key.
-fn build_args(
-    given: &[Pair],
-    environment: &Environment,
-) -> Result<BTreeMap<String, String>, Failure> {
+fn build_args(given: &[Pair], environment: &Environment) -> BTreeMap<String, String> {
     let mut args = BTreeMap::new();
     for (name, value) in environment.proxies() {
         args.insert(name, value);
     }
-    if let Some(seconds) = environment.source_date_epoch()? {
-        args.insert(EPOCH_ARG.into(), seconds.to_string());
+    if let Some(text) = environment.text(EPOCH_ARG) {
+        args.insert(EPOCH_ARG.into(), text.to_owned());
     }
     for (name, value) in given {
         let value = match value {
@@ -184,39 +200,90 @@ fn build_args(
             args.insert(name.clone(), value);
         }
     }
-    Ok(args)
+    args
 }
 
+/// Names of directories that mean something else to BuildKit. `Observed:` buildx.
+const TAKEN_NAMES: [&str; 2] = ["context", "dockerfile"];
+
+/// Finds directories and layouts that `--build-context` names.
+fn named_contexts(args: &BuildArgs) -> Result<BTreeMap<String, NamedContext>, Failure> {
+    let mut named = BTreeMap::new();
+    for (name, context) in &args.input.build_context {
+        let found = match context {
+            NamedContextArg::Said(context) => context.clone(),
+            NamedContextArg::Layout { path, tag, digest } => {
+                context::layout_image(name, path, tag, digest.as_ref())?
+            }
+            NamedContextArg::Directory(directory) => local_context(name, directory)?,
+        };
+        named.insert(name.clone(), found);
+    }
+    Ok(named)
+}
+
+fn local_context(name: &str, directory: &Path) -> Result<NamedContext, Failure> {
+    let failed = |what: &str| {
+        let shown = directory.display();
+        Failure::new(Exit::Input, format!("build context {name}={shown} {what}"))
+    };
+    match std::fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(failed("is not a directory")),
+        Err(error) => {
+            let failure = failed("cannot be used").because(Some(&error));
+            return Err(failure.hint("an image is written docker-image://NAME"));
+        }
+    }
+    let ignore = std::fs::read(directory.join(".dockerignore")).ok();
+    let name = if TAKEN_NAMES.contains(&name) {
+        format!("_{name}")
+    } else {
+        name.to_owned()
+    };
+    Ok(NamedContext::Local {
+        name,
+        ignore: ignore.and_then(|bytes| SourceText::from_bytes(".dockerignore", bytes).ok()),
+    })
+}
+
+/// Returns the directories that the build reads in place, by the names that sources have for them.
 fn contexts(
     args: &BuildArgs,
+    named: &BTreeMap<String, NamedContext>,
     source: &BuildSource,
-) -> Result<BTreeMap<String, LocalContext>, Failure> {
-    let ignore = source.ignore.as_ref().map(|file| file.text().to_owned());
-    let main = LocalContext {
-        directory: source.directory.clone(),
-        ignore,
-    };
-    let mut contexts = BTreeMap::from([(MAIN_CONTEXT.to_owned(), main)]);
-    for (name, context) in &args.input.build_context {
-        let NamedContext::Directory(directory) = context else {
-            continue;
-        };
-        if !directory.is_dir() {
-            let message = format!(
-                "build context {name}={} is not a directory",
-                directory.display()
-            );
-            return Err(Failure::new(Exit::Input, message));
-        }
-        let ignore = std::fs::read(directory.join(".dockerignore")).ok();
-        let ignore = ignore.and_then(|bytes| SourceText::from_bytes(".dockerignore", bytes).ok());
-        let context = LocalContext {
+) -> BTreeMap<String, LocalContext> {
+    let mut contexts = BTreeMap::new();
+    if let Some(directory) = &source.directory {
+        let ignore = source.ignore.as_ref().map(|file| file.text().to_owned());
+        let main = LocalContext {
             directory: directory.clone(),
-            ignore: ignore.map(|file| file.text().to_owned()),
+            ignore,
         };
-        contexts.insert(name.clone(), context);
+        contexts.insert(MAIN_CONTEXT.to_owned(), main);
     }
-    Ok(contexts)
+    for (name, context) in &args.input.build_context {
+        if let (NamedContextArg::Directory(directory), Some(NamedContext::Local { name, ignore })) =
+            (context, named.get(name))
+        {
+            let context = LocalContext {
+                directory: directory.clone(),
+                ignore: ignore.as_ref().map(|file| file.text().to_owned()),
+            };
+            contexts.insert(name.clone(), context);
+        }
+    }
+    contexts
+}
+
+fn layouts(args: &BuildArgs) -> BTreeMap<String, PathBuf> {
+    let given = args.input.build_context.iter();
+    given
+        .filter_map(|(name, context)| match context {
+            NamedContextArg::Layout { path, .. } => Some((name.clone(), path.clone())),
+            _ => None,
+        })
+        .collect()
 }
 
 fn entitlements(args: &StepArgs) -> Entitlements {
@@ -297,7 +364,7 @@ mod tests {
             ("B".to_owned(), Some("flag".to_owned())),
             ("C".to_owned(), None),
         ];
-        let found = build_args(&given, &environment).unwrap();
+        let found = build_args(&given, &environment);
         let found: Vec<(&str, &str)> = found
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
@@ -313,7 +380,7 @@ mod tests {
         );
         let none = [("http_proxy".to_owned(), Some(String::new()))];
         assert_eq!(
-            build_args(&none, &environment).unwrap()["http_proxy"],
+            build_args(&none, &environment)["http_proxy"],
             "",
             "a flag can switch it off"
         );

@@ -113,6 +113,7 @@ pub(crate) fn frontend_failure(error: &DockerfileError) -> Failure {
                 _ => failure,
             }
         }
+        DockerfileError::EpochSource(_) => Failure::from_error(Exit::Network, error),
         _ => Failure::from_error(Exit::Input, error),
     }
 }
@@ -120,6 +121,11 @@ pub(crate) fn frontend_failure(error: &DockerfileError) -> Failure {
 /// Returns the report on problems of a file.
 pub(super) fn problems(source: &SourceText, problems: &[Diagnostic]) -> Failure {
     Failure::silent(Exit::Input).body(Report::new(source, problems).to_string())
+}
+
+/// Returns the report on a source that could not be fetched before the build.
+pub(crate) fn source_failure(error: &StepError) -> Failure {
+    Failure::from_error(exit(error), error).with_known_hints(error)
 }
 
 fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {

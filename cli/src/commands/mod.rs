@@ -30,7 +30,7 @@ mod serve;
 mod ssh_agents;
 mod tag;
 
-pub(crate) use build_result::frontend_failure;
+pub(crate) use build_result::{frontend_failure, source_failure};
 
 use crate::args::registry::RegistryCommand;
 use crate::args::system::SystemCommand;

@@ -12,16 +12,15 @@ use super::chmod::{self, Chmod};
 use super::files::{self, FileBuilder};
 use super::state::{Layer, StageState};
 use super::{Lowering, OriginTree};
+use crate::context::is_http;
 use crate::diagnostic::Diagnostic;
+use crate::download;
 use crate::expand::Expander;
 use crate::git_url::GitUrl;
 use crate::instruction::Transfer;
 use crate::paths;
 use crate::span::Word;
 use crate::stages::Step;
-
-/// The name of a download whose address has none. `Observed:` BuildKit 73ed6825.
-const UNNAMED: &str = "__unnamed__";
 
 /// A transfer whose words are expanded.
 struct Expanded<'a> {
@@ -62,7 +61,8 @@ impl Lowering<'_> {
     ) -> Result<(), Diagnostic> {
         let copy = self.expand_transfer(stage, transfer, is_add)?;
         check_checksum(&copy)?;
-        let origin = self.origin(step, 0)?;
+        let used = copy.sources.iter().map(|(source, _)| source.as_str());
+        let origin = self.origin(step, 0, used)?;
         let text = &step.instruction.text;
         let title = self.plain_title(stage, text);
         let linked = transfer.link && copy.chmod.is_none();
@@ -256,27 +256,25 @@ impl Lowering<'_> {
         address: &str,
         title: &str,
     ) -> Result<(Option<Edge>, CopyAction), Diagnostic> {
-        let name = file_name(address);
-        let mut attrs = BTreeMap::from([("http.filename".to_owned(), name.clone())]);
-        if let Some(checksum) = &copy.checksum {
-            let digest: Digest = checksum.parse().map_err(|error: oci::ParseDigestError| {
-                let span = copy
-                    .transfer
-                    .checksum
-                    .as_ref()
-                    .map(|word| word.span)
-                    .unwrap_or_default();
+        let checksum = copy.checksum.as_ref().map(|checksum| {
+            checksum.parse().map_err(|error: oci::ParseDigestError| {
+                let word = copy.transfer.checksum.as_ref();
+                let span = word.map(|word| word.span).unwrap_or_default();
                 Diagnostic::error(span, format!("invalid checksum `{checksum}`: {error}"))
                     .help("write `--checksum=sha256:` and 64 hexadecimal digits")
-            })?;
-            attrs.insert("http.checksum".to_owned(), digest.to_string());
-        }
+            })
+        });
+        let checksum: Option<Digest> = checksum.transpose()?;
+        let (source, name) = download::source(address, checksum.as_ref());
         let action = CopyAction {
             src: format!("/{name}"),
             attempt_unpack: copy.transfer.unpack.unwrap_or_default(),
             ..copy.common.clone()
         };
-        Ok((Some(self.remote(address.to_owned(), attrs, title)), action))
+        Ok((
+            Some(self.remote(source.identifier, source.attrs, title)),
+            action,
+        ))
     }
 
     fn remote(&mut self, identifier: String, attrs: BTreeMap<String, String>, title: &str) -> Edge {
@@ -363,23 +361,6 @@ fn history(copy: &Expanded<'_>) -> String {
     format!("{text} {} # buildkit", copy.destination)
 }
 
-fn is_http(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
-/// Returns the last part of the path of an address.
-fn file_name(address: &str) -> String {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    let path = rest.split(['?', '#']).next().unwrap_or_default();
-    let name = path
-        .split_once('/')
-        .map_or("", |(_, path)| paths::base(path));
-    match name {
-        "" | "." | ".." | "/" => UNNAMED.to_owned(),
-        name => name.to_owned(),
-    }
-}
-
 fn has_wildcards(text: &str) -> bool {
     let mut chars = text.chars();
     while let Some(character) = chars.next() {
@@ -392,22 +373,4 @@ fn has_wildcards(text: &str) -> bool {
         }
     }
     false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn downloads_are_named_by_their_address() {
-        for (address, name) in [
-            ("https://h/a/b.tgz?x=1#y", "b.tgz"),
-            ("https://h", UNNAMED),
-            ("https://h/", UNNAMED),
-            ("https://h/a/", "a"),
-            ("https://h/..", UNNAMED),
-        ] {
-            assert_eq!(file_name(address), name, "{address}");
-        }
-    }
 }

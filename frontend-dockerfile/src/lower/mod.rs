@@ -10,6 +10,7 @@
 
 mod chmod;
 mod config;
+mod context;
 mod copy;
 pub(crate) mod external;
 mod files;
@@ -22,10 +23,8 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use graph::{
-    Edge, Graph, Op, PlanTarget, ResolveMode, SourceFile, SourceOp, SourceRange, VertexMeta,
-};
-use oci::{ImageConfig, Platform};
+use graph::{Edge, Graph, Op, PlanTarget, ResolveMode, SourceFile, SourceRange, VertexMeta};
+use oci::{Digest, ImageConfig, Platform};
 
 use crate::diagnostic::Diagnostic;
 use crate::expand::Expander;
@@ -35,7 +34,7 @@ use crate::paths;
 use crate::scope::Environment;
 use crate::span::Word;
 use crate::stages::{Base, Origin, StageGraph, StageNode, Step};
-use external::{External, Images};
+use external::{External, ExternalImage, ExternalTree, Images};
 use graph::pattern::Patterns;
 pub(crate) use state::DEFAULT_PATH;
 use state::{Counter, EnvPlaces, StageState};
@@ -74,7 +73,7 @@ pub(crate) fn lower(
     let mut scratch = Graph::new();
     let mut probe = Lowering::new(sources, &mut scratch, BTreeSet::new());
     probe.stages();
-    let paths = std::mem::take(&mut probe.used_paths);
+    let paths = probe.take_used_paths();
     let mut lowering = Lowering::new(sources, graph, paths);
     let states = lowering.stages();
     if !lowering.problems.is_empty() {
@@ -126,6 +125,13 @@ enum OriginTree {
     Tree(Option<Edge>),
 }
 
+/// What steps copy from that is no stage.
+enum ExternalOrigin {
+    Tree(Option<Edge>),
+    /// A directory of the caller: each step asks for the paths that it uses.
+    Directory(ExternalTree),
+}
+
 struct Lowering<'a> {
     sources: Sources<'a>,
     graph: &'a mut Graph,
@@ -136,7 +142,7 @@ struct Lowering<'a> {
     used_paths: BTreeSet<String>,
     /// The main context once it was asked for: its list of paths is long to write down again.
     context: Option<Edge>,
-    externals: BTreeMap<usize, Option<Edge>>,
+    externals: BTreeMap<usize, ExternalOrigin>,
     trees: Vec<Option<Edge>>,
     problems: Vec<Diagnostic>,
 }
@@ -220,7 +226,10 @@ impl<'a> Lowering<'a> {
         state.counter = counter;
         state.ignore_cache = self.options().no_cache.covers(node.name.as_deref());
         state.image.config.on_build.clear();
-        state.enter();
+        // What stands in for a stage is taken as it is; stages on it make ready for themselves.
+        if !node.replaced {
+            state.enter();
+        }
         Ok(state)
     }
 
@@ -258,27 +267,31 @@ impl<'a> Lowering<'a> {
         counter: &mut Counter,
         node: &StageNode,
     ) -> Result<StageState, Diagnostic> {
-        let external = external::classify(name, self.options(), platform)?;
-        if matches!(external, External::OciLayout(_)) {
-            let message = format!(
-                "`{}` is an OCI layout, which cannot be the base of a stage",
-                name.text
-            );
-            return Err(
-                Diagnostic::error(name.span, message).help("pull or import the image first")
-            );
-        }
-        let External::Image(reference) = &external else {
-            let tree = external::add_source(self.graph, &external, &name.text);
-            return Ok(fresh(tree, StageState::empty_image(platform), platform));
+        let image = match external::classify(name, self.options(), platform)? {
+            External::Image(image) => image,
+            External::Scratch => {
+                return Ok(fresh(None, StageState::empty_image(platform), platform));
+            }
+            External::Tree(tree) => {
+                let tree = tree.add(self.graph, &BTreeSet::new());
+                return Ok(fresh(
+                    Some(tree),
+                    StageState::empty_image(platform),
+                    platform,
+                ));
+            }
         };
-        let resolved = &self.sources.images[&(reference.clone(), platform.clone())];
-        let mut image = resolved.config.clone();
-        image.created = None;
-        let platform = self.base_platform(&image, platform);
-        let pinned = reference.pinned(resolved.digest.clone());
-        let empty =
-            image.rootfs.diff_ids.is_empty() && image.history.iter().all(|entry| entry.empty_layer);
+        let resolved = &self.sources.images[&(image.reference.clone(), platform.clone())];
+        let mut config = resolved.config.clone();
+        config.created = None;
+        if image.title.is_some() {
+            let tree = self.image_source(&image, platform, name.span);
+            return Ok(fresh(Some(tree), config, platform));
+        }
+        let platform = self.base_platform(&config, platform);
+        let pinned = image.reference.pinned(resolved.digest.clone());
+        let empty = config.rootfs.diff_ids.is_empty()
+            && config.history.iter().all(|entry| entry.empty_layer);
         let tree = (!empty).then(|| {
             let meta = VertexMeta {
                 name: counter.base_title(&format!("FROM {pinned}")),
@@ -286,9 +299,9 @@ impl<'a> Lowering<'a> {
                 location: Some(self.range(node.span)),
                 ..VertexMeta::default()
             };
-            self.image_source(&pinned.to_string(), &platform, meta)
+            self.add_image(&image, &resolved.digest, &platform, meta)
         });
-        Ok(fresh(tree, image, &platform))
+        Ok(fresh(tree, config, &platform))
     }
 
     /// Returns the platform of a stage on a base image. If none was asked for, an image for another
@@ -307,34 +320,63 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn image_source(&mut self, reference: &str, platform: &Platform, meta: VertexMeta) -> Edge {
-        let op = Op::Source(SourceOp {
-            identifier: format!("docker-image://{reference}"),
-            attrs: match self.options().resolve_mode {
+    /// Adds the source of an image.
+    fn add_image(
+        &mut self,
+        image: &ExternalImage,
+        digest: &Digest,
+        platform: &Platform,
+        meta: VertexMeta,
+    ) -> Edge {
+        let mut source = image.source(digest);
+        if image.title.is_none() {
+            source.attrs.extend(match self.options().resolve_mode {
                 ResolveMode::Default => BTreeMap::new(),
                 ResolveMode::Pull => resolve_mode("pull"),
                 ResolveMode::Local => resolve_mode("local"),
-            },
-        });
+            });
+        }
+        let op = Op::Source(source);
         Edge::first(self.graph.add(op, Vec::new(), Some(platform.clone()), meta))
     }
 
+    /// Adds the source of an image that no FROM names, or a named context instead of it.
+    fn image_source(
+        &mut self,
+        image: &ExternalImage,
+        platform: &Platform,
+        span: crate::span::Span,
+    ) -> Edge {
+        let digest = &self.sources.images[&(image.reference.clone(), platform.clone())].digest;
+        let meta = match &image.title {
+            Some(title) => VertexMeta {
+                name: title.clone(),
+                ..VertexMeta::default()
+            },
+            None => VertexMeta {
+                name: format!("FROM {}", image.reference.pinned(digest.clone())),
+                description: command(""),
+                location: Some(self.range(span)),
+                ..VertexMeta::default()
+            },
+        };
+        self.add_image(image, digest, platform, meta)
+    }
+
     /// Returns the tree of something that steps copy from.
-    fn external(&mut self, name: &Word) -> Result<Option<Edge>, Diagnostic> {
+    fn external(&mut self, name: &Word) -> Result<ExternalOrigin, Diagnostic> {
         let platform = self.sources.platform;
-        let external = external::classify(name, self.options(), platform)?;
-        let External::Image(reference) = &external else {
-            return Ok(external::add_source(self.graph, &external, &name.text));
-        };
-        let resolved = &self.sources.images[&(reference.clone(), platform.clone())];
-        let pinned = reference.pinned(resolved.digest.clone());
-        let meta = VertexMeta {
-            name: format!("FROM {pinned}"),
-            description: command(""),
-            location: Some(self.range(name.span)),
-            ..VertexMeta::default()
-        };
-        Ok(Some(self.image_source(&pinned.to_string(), platform, meta)))
+        Ok(match external::classify(name, self.options(), platform)? {
+            External::Image(image) => {
+                let tree = self.image_source(&image, platform, name.span);
+                ExternalOrigin::Tree(Some(tree))
+            }
+            External::Scratch => ExternalOrigin::Tree(None),
+            External::Tree(tree) if tree.is_local() => ExternalOrigin::Directory(tree),
+            External::Tree(tree) => {
+                ExternalOrigin::Tree(Some(tree.add(self.graph, &BTreeSet::new())))
+            }
+        })
     }
 
     fn step(&mut self, stage: &mut StageState, step: &Step) -> Result<(), Diagnostic> {
@@ -363,62 +405,33 @@ impl<'a> Lowering<'a> {
         Ok(())
     }
 
-    /// Returns where number `index` of the origins of a step is.
-    fn origin(&self, step: &Step, index: usize) -> Result<OriginTree, Diagnostic> {
+    /// Returns where number `index` of the origins of a step is; `paths` are what the step uses of
+    /// it.
+    fn origin<'p>(
+        &mut self,
+        step: &Step,
+        index: usize,
+        paths: impl IntoIterator<Item = &'p str>,
+    ) -> Result<OriginTree, Diagnostic> {
         Ok(match step.origins.get(index).copied().flatten() {
             None => OriginTree::Context,
             Some(Origin::Scratch) => OriginTree::Tree(None),
             Some(Origin::Stage(stage)) => OriginTree::Tree(self.trees[stage]),
-            Some(Origin::External(external)) => {
-                if let Some(tree) = self.externals.get(&external) {
-                    OriginTree::Tree(*tree)
-                } else {
+            Some(Origin::External(external)) => match self.externals.get(&external) {
+                Some(ExternalOrigin::Tree(tree)) => OriginTree::Tree(*tree),
+                Some(ExternalOrigin::Directory(tree)) => {
+                    let paths = paths.into_iter().map(|path| paths::resolve("/", path));
+                    OriginTree::Tree(Some(tree.add(self.graph, &paths.collect())))
+                }
+                None => {
                     let name = &self.sources.stages.externals[external];
                     return Err(Diagnostic::error(
                         name.span,
                         format!("cannot use `{}`", name.text),
                     ));
                 }
-            }
+            },
         })
-    }
-
-    fn use_context_path(&mut self, path: &str) {
-        self.used_paths.insert(paths::resolve("/", path));
-    }
-
-    /// Returns the main context: a directory of the caller, without what the ignore file leaves out.
-    fn context(&mut self) -> Edge {
-        if let Some(edge) = self.context {
-            return edge;
-        }
-        let json = |list: &[String]| serde_json::to_string(list).expect("text is JSON");
-        let mut attrs = BTreeMap::from([("local.sharedkeyhint".to_owned(), "context".to_owned())]);
-        if !self.sources.ignore.is_empty() {
-            attrs.insert(
-                "local.excludepatterns".to_owned(),
-                json(&self.sources.ignore.to_list()),
-            );
-        }
-        if !self.context_paths.is_empty() && !self.context_paths.contains("/") {
-            let relative: Vec<String> = self
-                .context_paths
-                .iter()
-                .map(|path| path[1..].to_owned())
-                .collect();
-            attrs.insert("local.followpaths".to_owned(), json(&relative));
-        }
-        let op = Op::Source(SourceOp {
-            identifier: "local://context".to_owned(),
-            attrs,
-        });
-        let meta = VertexMeta {
-            name: "[internal] load build context".to_owned(),
-            ..VertexMeta::default()
-        };
-        let edge = Edge::first(self.graph.add(op, Vec::new(), None, meta));
-        self.context = Some(edge);
-        edge
     }
 
     fn expand(&self, stage: &StageState, word: &Word) -> Result<String, Diagnostic> {

@@ -137,9 +137,10 @@ impl Lowering<'_> {
                 mounts.tree(built, None);
             }
             MountKind::Bind => {
-                let tree = match self.origin(step, index)? {
+                let source = mount.source.as_deref().unwrap_or("/");
+                let tree = match self.origin(step, index, [source])? {
                     OriginTree::Context => {
-                        self.use_context_path(mount.source.as_deref().unwrap_or("/"));
+                        self.use_context_path(source);
                         Some(self.context())
                     }
                     OriginTree::Tree(tree) => tree,
@@ -147,7 +148,8 @@ impl Lowering<'_> {
                 mounts.tree(built, tree);
             }
             MountKind::Cache => {
-                let tree = match self.origin(step, index)? {
+                let source = mount.source.as_deref().unwrap_or("/");
+                let tree = match self.origin(step, index, [source])? {
                     OriginTree::Tree(tree) => tree,
                     // Without `from` a cache starts empty, not with the context.
                     OriginTree::Context => None,

@@ -4,10 +4,11 @@
 use oci::Platform;
 
 use super::{Base, STAGES_MAX, StageGraph, StageNode, aliases};
+use crate::context::{self, NamedContext};
 use crate::diagnostic::Diagnostic;
 use crate::expand::Expander;
 use crate::instruction::Kind;
-use crate::options::{BuildOptions, NamedContext};
+use crate::options::BuildOptions;
 use crate::parse::{Dockerfile, Stage};
 use crate::scope::Environment;
 use crate::span::Word;
@@ -18,6 +19,7 @@ pub(crate) fn build(
     dockerfile: &Dockerfile,
     options: &BuildOptions,
     scope: &Environment,
+    target: &Platform,
     problems: &mut Vec<Diagnostic>,
 ) -> StageGraph {
     let mut graph = StageGraph {
@@ -37,6 +39,7 @@ pub(crate) fn build(
         expander: Expander::new(dockerfile.escape),
         scope,
         options,
+        target,
     };
     for stage in &dockerfile.stages {
         let node = reader.node(stage, &graph, problems);
@@ -46,7 +49,7 @@ pub(crate) fn build(
         graph.stages.push(node);
     }
     for (index, stage) in dockerfile.stages.iter().enumerate() {
-        if reader.replacement(stage).is_some() {
+        if graph.stages[index].replaced {
             continue;
         }
         let steps = stage.instructions.iter();
@@ -76,24 +79,28 @@ struct Reader<'a> {
     expander: Expander,
     scope: &'a Environment,
     options: &'a BuildOptions,
+    target: &'a Platform,
 }
 
 impl Reader<'_> {
     fn node(&self, stage: &Stage, graph: &StageGraph, problems: &mut Vec<Diagnostic>) -> StageNode {
-        let base = match self.replacement(stage) {
-            Some(name) => Ok(Base::External(name)),
-            None => self.base(&stage.from.base, graph),
-        };
         let platform = stage
             .from
             .platform
             .as_ref()
             .map(|word| self.platform(word))
             .transpose();
+        let platform = keep(platform, problems).flatten();
+        let replacement = self.replacement(stage, platform.as_ref());
+        let base = match &replacement {
+            Some(name) => Ok(Base::External(name.clone())),
+            None => self.base(&stage.from.base, graph),
+        };
         StageNode {
             name: stage.from.stage_name(),
             base: keep(base, problems).unwrap_or(Base::Scratch),
-            platform: keep(platform, problems).flatten(),
+            platform,
+            replaced: replacement.is_some(),
             steps: Vec::new(),
             span: stage.instruction.span,
             text: stage.instruction.text.clone(),
@@ -102,10 +109,11 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the named context that stands in for a stage.
-    fn replacement(&self, stage: &Stage) -> Option<String> {
+    /// Returns the name of the context that stands in for a stage.
+    fn replacement(&self, stage: &Stage, platform: Option<&Platform>) -> Option<String> {
         let name = stage.from.stage_name()?;
-        let context = self.options.contexts.get(&name)?;
+        let platform = platform.unwrap_or(self.target);
+        let (_, context) = context::find(&name, platform, &self.options.contexts)?;
         (!matches!(context, NamedContext::Target(_))).then_some(name)
     }
 

@@ -21,9 +21,10 @@ use std::collections::BTreeMap;
 
 use oci::Platform;
 
+use crate::context::NamedContext;
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Instruction, Kind};
-use crate::options::{BuildOptions, NamedContext};
+use crate::options::BuildOptions;
 use crate::parse;
 use crate::span::{Span, Word};
 use crate::suggest;
@@ -63,6 +64,8 @@ pub(crate) struct StageNode {
     pub(crate) text: String,
     /// The base as written, for messages.
     pub(crate) base_word: Word,
+    /// Whether a named context stands in for it: its own instructions do not count then.
+    pub(crate) replaced: bool,
     triggered: bool,
 }
 

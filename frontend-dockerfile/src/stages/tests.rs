@@ -14,7 +14,13 @@ fn graph(text: &str) -> (StageGraph, Vec<Diagnostic>) {
     let options = BuildOptions::new(platform.clone());
     let mut problems = Vec::new();
     let scope = scope::global(&dockerfile, &options, &platform, &mut problems);
-    let graph = build(&dockerfile, &options, &scope, &mut problems);
+    let graph = build(
+        &dockerfile,
+        &options,
+        &scope,
+        &Platform::host(),
+        &mut problems,
+    );
     assert_eq!(problems, [], "{text}");
     let target = graph.target(None).unwrap();
     let problems = graph.check(target);

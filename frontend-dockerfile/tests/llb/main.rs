@@ -12,7 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use frontend_dockerfile::{BuildInput, DockerfileError, DockerfileFrontend, SourceText};
-use graph::{Frontend, ImageResolver, Plan, ResolveError, ResolveMode, ResolvedImage, llb};
+use graph::{
+    Frontend, ImageResolver, Plan, ResolveError, ResolveMode, ResolvedImage, SourceOp,
+    SourceTimeError, SourceTimes, llb,
+};
 use oci::{ImageConfig, Platform, Reference};
 use serde_json::Value;
 use switches::{Switches, switches};
@@ -52,6 +55,21 @@ impl ImageResolver for Recorded {
             digest: digest.parse().expect("a digest"),
             config: ImageConfig::parse(image["config"].to_string().as_bytes()).expect("a config"),
         })
+    }
+
+    async fn resolve_layout(
+        &self,
+        _store: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ResolveError> {
+        self.resolve(reference, platform, ResolveMode::Local).await
+    }
+}
+
+impl SourceTimes for Recorded {
+    async fn time(&self, _source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
+        Ok(None)
     }
 }
 

@@ -25,6 +25,11 @@ pub(crate) fn switches(text: &str) -> Switches {
     Switches { options, ignore }
 }
 
+fn context(name: String, value: &str) -> NamedContext {
+    let local = NamedContext::Local { name, ignore: None };
+    NamedContext::remote(value).unwrap_or(local)
+}
+
 fn set(options: &mut BuildOptions, key: &str, value: &str) {
     let (name, rest) = value.split_once('=').unwrap_or((value, ""));
     let (name, rest) = (name.to_owned(), rest.to_owned());
@@ -32,7 +37,7 @@ fn set(options: &mut BuildOptions, key: &str, value: &str) {
         "target" => options.target = Some(value.to_owned()),
         "build-arg" => drop(options.build_args.insert(name, rest)),
         "label" => drop(options.labels.insert(name, rest)),
-        "context" => drop(options.contexts.insert(name, NamedContext::parse(&rest))),
+        "context" => drop(options.contexts.insert(name.clone(), context(name, &rest))),
         "platform" => options.platforms.push(value.parse().expect("a platform")),
         "no-cache" => options.no_cache = NoCache::All,
         "no-cache-filter" => options.no_cache = NoCache::Stages(vec![value.to_owned()]),

@@ -1,0 +1,3 @@
+#! main http://example.org/Dockerfile
+FROM busybox
+COPY . /all

@@ -1,0 +1,9 @@
+ARG VERSION=1
+ARG SOURCE_DATE_EPOCH=Clock
+FROM scratch AS clock
+ARG NAME=file-$VERSION
+ADD http://example.org/$NAME.tar /
+FROM busybox
+ARG SOURCE_DATE_EPOCH
+RUN echo $SOURCE_DATE_EPOCH
+COPY a /a

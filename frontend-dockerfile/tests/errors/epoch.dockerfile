@@ -1,2 +1,0 @@
-#! build-arg SOURCE_DATE_EPOCH=context
-FROM alpine
