@@ -29,6 +29,7 @@ mod registry;
 mod requirement;
 mod setting;
 mod test_env;
+mod web;
 
 pub use busybox::{APPLETS, busybox_rootfs};
 pub use debian::debian_rootfs;
@@ -40,3 +41,4 @@ pub use registry::KilnRegistry;
 pub use requirement::{Requirement, lacks};
 pub use setting::{bench_only, kiln_binary, rounds, workspace_root};
 pub use test_env::TestEnv;
+pub use web::{Page, WebServer};

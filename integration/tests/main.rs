@@ -7,6 +7,7 @@
 //! | `interop` | skopeo, docker, buildah and umoci read what we write, and we what they write |
 //! | `agents` | `RUN --mount=type=ssh`, with OpenSSH's own programs |
 //! | `bad_input` | a clear error, nothing half-written, and a next command that works |
+//! | `contexts` | what a build reads besides images: named, remote and local contexts, downloads, times |
 //! | `determinism` | the same input gives the same digest, anywhere |
 //! | `git` | repositories as sources of ADD: what comes in, what does not, and what failures say |
 //! | `faults` | `kill -9` at any moment loses nothing that was acknowledged |
@@ -20,6 +21,8 @@
 mod agents;
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod contexts;
 #[cfg(test)]
 mod determinism;
 #[cfg(test)]
