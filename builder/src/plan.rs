@@ -2,12 +2,16 @@
 //! The plan of a build without the build: joint 2, for `--print graph`, and the keys that follow
 //! from it alone: joint 3, for `--print keys`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use graph::{Frontend, ImageResolver, Plan, SourceTimes};
 use tokio_util::sync::CancellationToken;
 
+use crate::fetch::SourceAccess;
+use crate::layouts::Layouts;
 use crate::open::Builder;
 use crate::progress::Sink;
 use crate::request::BuildRequest;
@@ -36,12 +40,19 @@ impl Builder {
     }
 
     /// Returns what answers for base images and times of sources, as it does in a build.
-    pub fn resolver<I>(
+    /// `layouts` are image layouts by name.
+    pub fn resolver(
         &self,
-        request: &BuildRequest<I>,
+        layouts: &BTreeMap<String, PathBuf>,
+        sources: SourceAccess,
         sink: Arc<dyn Sink>,
     ) -> impl ImageResolver + SourceTimes {
-        let access = Access::of(request, &CancellationToken::new());
+        let access = Access {
+            layouts: Layouts::new(layouts),
+            secrets: sources.secrets,
+            pins: sources.pins,
+            cancel: CancellationToken::new(),
+        };
         Resolver::new(self, sink, access)
     }
 }

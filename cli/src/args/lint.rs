@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::build_context::{NamedContext, parse_named};
+use super::build_context::{NamedContextArg, parse_named};
 use super::value::{self, Pair};
 
 /// How the findings are written.
@@ -38,9 +38,9 @@ pub(crate) struct LintArgs {
     /// Value of an ARG; without `=VALUE`, from the environment
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = value::parse_pair)]
     pub(crate) build_arg: Vec<Pair>,
-    /// Additional context: a directory or `docker-image://IMAGE`
+    /// Additional context, as `kiln build` takes it
     #[arg(long, value_name = "NAME=CONTEXT", value_parser = parse_named)]
-    pub(crate) build_context: Vec<(String, NamedContext)>,
+    pub(crate) build_context: Vec<(String, NamedContextArg)>,
     /// Ask neither the store nor registries about base images
     #[arg(long)]
     pub(crate) offline: bool,

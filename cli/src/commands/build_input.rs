@@ -52,14 +52,14 @@ pub(super) fn prepare(
 ) -> Result<BuildRequest<BuildInput>, Failure> {
     let environment = &session.environment;
     let build_args = build_args(&args.input.build_arg, environment);
-    let named = named_contexts(args)?;
+    let named = named_contexts(&args.input.build_context)?;
     let epoch = match build_args.get(EPOCH_ARG) {
         Some(text) => text.parse().ok(),
         None => None,
     };
     Ok(BuildRequest {
         contexts: contexts(args, &named, source),
-        layouts: layouts(args),
+        layouts: layouts(&args.input.build_context),
         input: BuildInput {
             source: source.dockerfile.clone(),
             dockerignore: source.ignore.clone(),
@@ -148,26 +148,11 @@ pub(super) fn to_lint(
         dockerignore: source.ignore.clone(),
         options: BuildOptions {
             target: args.target.clone(),
-            build_args: build_args(&args.build_arg, environment)?,
-            contexts: named_contexts(&args.build_context),
+            build_args: build_args(&args.build_arg, environment),
+            contexts: named_contexts(&args.build_context)?,
             ..BuildOptions::new(Platform::host())
         },
     })
-}
-
-fn named_contexts(
-    given: &[(String, NamedContext)],
-) -> BTreeMap<String, frontend_dockerfile::NamedContext> {
-    let contexts = given.iter().map(|(name, context)| {
-        let context = match context {
-            NamedContext::Directory(_) => frontend_dockerfile::NamedContext::Local,
-            NamedContext::Image(reference) => {
-                frontend_dockerfile::NamedContext::Image(reference.to_string())
-            }
-        };
-        (name.clone(), context)
-    });
-    contexts.collect()
 }
 
 fn labels(pairs: &[Pair]) -> BTreeMap<String, String> {
@@ -207,9 +192,11 @@ fn build_args(given: &[Pair], environment: &Environment) -> BTreeMap<String, Str
 const TAKEN_NAMES: [&str; 2] = ["context", "dockerfile"];
 
 /// Finds directories and layouts that `--build-context` names.
-fn named_contexts(args: &BuildArgs) -> Result<BTreeMap<String, NamedContext>, Failure> {
+fn named_contexts(
+    given: &[(String, NamedContextArg)],
+) -> Result<BTreeMap<String, NamedContext>, Failure> {
     let mut named = BTreeMap::new();
-    for (name, context) in &args.input.build_context {
+    for (name, context) in given {
         let found = match context {
             NamedContextArg::Said(context) => context.clone(),
             NamedContextArg::Layout { path, tag, digest } => {
@@ -276,9 +263,10 @@ fn contexts(
     contexts
 }
 
-fn layouts(args: &BuildArgs) -> BTreeMap<String, PathBuf> {
-    let given = args.input.build_context.iter();
+/// Returns the image layouts that `--build-context` names.
+pub(super) fn layouts(given: &[(String, NamedContextArg)]) -> BTreeMap<String, PathBuf> {
     given
+        .iter()
         .filter_map(|(name, context)| match context {
             NamedContextArg::Layout { path, .. } => Some((name.clone(), path.clone())),
             _ => None,

@@ -3,16 +3,14 @@
 //!
 //! Docs: docker buildx build `--call`. The JSON has the keys of BuildKit's.
 
-use std::sync::Arc;
-
-use builder::Builder;
-use builder::progress::Silent;
+use builder::{BuildRequest, Builder};
 use frontend_dockerfile::lint::Lines;
 use frontend_dockerfile::outline::{self, Outline, OutlineMount, Target};
 use frontend_dockerfile::{BuildInput, SourceText};
 use serde_json::{Map, Value, json};
 
 use super::build_result::frontend_failure;
+use super::check::resolver;
 use crate::args::call::CallFormat;
 use crate::findings::{base64_text, location, pretty};
 use crate::report::{self, Failure};
@@ -22,11 +20,12 @@ use crate::text::{spaced, table};
 /// Prints what the target takes.
 pub(super) fn outline(
     builder: &Builder,
-    input: &BuildInput,
+    request: &BuildRequest<BuildInput>,
     format: CallFormat,
 ) -> Result<(), Failure> {
+    let input = &request.input;
     let outline = session::block_on_droppable(async {
-        let resolver = builder.resolver(Arc::new(Silent));
+        let resolver = resolver(builder, request);
         let outline = outline::outline(input, &resolver).await;
         outline.map_err(|error| frontend_failure(&error))
     })?;

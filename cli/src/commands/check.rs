@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use builder::Builder;
 use builder::progress::{Event, Silent, Sink};
+use builder::{BuildRequest, Builder, SourceAccess};
 use frontend_dockerfile::lint::{self, BaseImages, Lint, Scope, Warning};
 use frontend_dockerfile::{BuildInput, DockerfileError, DockerfileFrontend};
-use graph::{Frontend, ImageResolver, Plan, SourceFile, SourceRange};
+use graph::{Frontend, ImageResolver, Plan, SourceFile, SourceRange, SourceTimes};
 
 use crate::args::call::{CallArg, CallFormat};
 use crate::args::lint::LintFormat;
@@ -16,9 +16,14 @@ use crate::report::{self, Failure};
 use crate::session;
 
 /// Prints the warnings about a Dockerfile; any is a failure, as in buildx.
-pub(super) fn run(builder: &Builder, input: &BuildInput, call: CallArg) -> Result<(), Failure> {
+pub(super) fn run(
+    builder: &Builder,
+    request: &BuildRequest<BuildInput>,
+    call: CallArg,
+) -> Result<(), Failure> {
+    let input = &request.input;
     let found = session::block_on_droppable(async {
-        let resolver = builder.resolver(Arc::new(Silent));
+        let resolver = resolver(builder, request);
         Ok(lint::lint(input, Scope::Check, BaseImages::Required, &resolver).await)
     })?;
     let findings = [Finding {
@@ -33,6 +38,18 @@ pub(super) fn run(builder: &Builder, input: &BuildInput, call: CallArg) -> Resul
     findings::verdict(&findings, call.ignore_status)
 }
 
+/// Returns what answers for base images, as it would in the build.
+pub(super) fn resolver(
+    builder: &Builder,
+    request: &BuildRequest<BuildInput>,
+) -> impl ImageResolver + SourceTimes {
+    let sources = SourceAccess {
+        secrets: request.secrets.clone(),
+        pins: request.pins.clone(),
+    };
+    builder.resolver(&request.layouts, sources, Arc::new(Silent))
+}
+
 /// The frontend of a build: tells the warnings, then lowers.
 pub(super) struct CheckedFrontend {
     /// Who is told.
@@ -43,7 +60,7 @@ impl Frontend for CheckedFrontend {
     type Input = BuildInput;
     type Error = DockerfileError;
 
-    async fn lower<R: ImageResolver>(
+    async fn lower<R: ImageResolver + SourceTimes>(
         &self,
         input: &BuildInput,
         resolver: &R,
@@ -92,27 +109,10 @@ mod tests {
     use std::sync::{Mutex, PoisonError};
 
     use frontend_dockerfile::{BuildOptions, SourceText};
-    use graph::{ResolveError, ResolveMode, ResolvedImage};
-    use oci::{Platform, Reference};
+    use oci::Platform;
 
     use super::*;
-
-    /// Nothing is there; the file of the test needs nothing.
-    struct Nothing;
-
-    impl ImageResolver for Nothing {
-        async fn resolve(
-            &self,
-            reference: &Reference,
-            _platform: &Platform,
-            _mode: ResolveMode,
-        ) -> Result<ResolvedImage, ResolveError> {
-            Err(ResolveError::NotFound {
-                reference: reference.clone(),
-                source: None,
-            })
-        }
-    }
+    use crate::commands::Offline;
 
     #[derive(Default)]
     struct Told(Mutex<Vec<String>>);
@@ -136,7 +136,7 @@ mod tests {
         let frontend = CheckedFrontend {
             sink: Arc::clone(&told) as Arc<dyn Sink>,
         };
-        let plan = frontend.lower(&input, &Nothing).await.map(drop);
+        let plan = frontend.lower(&input, &Offline).await.map(drop);
         let told = told.0.lock().unwrap().clone();
         (plan, told)
     }

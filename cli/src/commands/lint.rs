@@ -8,15 +8,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use builder::Builder;
 use builder::progress::Silent;
+use builder::{Builder, SourceAccess};
 use frontend_dockerfile::BuildInput;
 use frontend_dockerfile::lint::{self, BaseImages, Lint, Scope};
-use graph::{ImageResolver, ResolveError, ResolveMode, ResolvedImage};
+use graph::{
+    ImageResolver, ResolveError, ResolveMode, ResolvedImage, SourceOp, SourceTimeError, SourceTimes,
+};
 use oci::{Platform, Reference};
 
 use super::{build, build_input, rule_page};
-use crate::args::build_context::ContextArg;
 use crate::args::lint::LintArgs;
 use crate::context::{self, BuildSource};
 use crate::findings::{self, Finding};
@@ -37,7 +38,7 @@ pub(super) fn run(args: &LintArgs, session: &Session) -> Result<(), Failure> {
     let mut findings = Vec::new();
     for source in sources(args, session)? {
         let input = build_input::to_lint(args, &session.environment, &source)?;
-        let lint = check(builder.as_ref(), &input)?;
+        let lint = check(builder.as_ref(), args, &input)?;
         if !args.offline {
             remark(&input, &lint);
         }
@@ -50,11 +51,13 @@ pub(super) fn run(args: &LintArgs, session: &Session) -> Result<(), Failure> {
     findings::verdict(&findings, false)
 }
 
-fn check(builder: Option<&Builder>, input: &BuildInput) -> Result<Lint, Failure> {
+fn check(builder: Option<&Builder>, args: &LintArgs, input: &BuildInput) -> Result<Lint, Failure> {
     session::block_on_droppable(async {
         Ok(match builder {
             Some(builder) => {
-                let resolver = builder.resolver(Arc::new(Silent));
+                let layouts = build_input::layouts(&args.build_context);
+                let sources = SourceAccess::default();
+                let resolver = builder.resolver(&layouts, sources, Arc::new(Silent));
                 lint::lint(input, Scope::Check, BaseImages::IfFound, &resolver).await
             }
             None => lint::lint(input, Scope::Check, BaseImages::Unknown, &Offline).await,
@@ -74,7 +77,7 @@ fn remark(input: &BuildInput, lint: &Lint) {
 }
 
 /// Answers nothing: nobody is asked.
-struct Offline;
+pub(crate) struct Offline;
 
 impl ImageResolver for Offline {
     async fn resolve(
@@ -87,6 +90,21 @@ impl ImageResolver for Offline {
             reference: reference.clone(),
             source: None,
         })
+    }
+
+    async fn resolve_layout(
+        &self,
+        _store: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ResolveError> {
+        self.resolve(reference, platform, ResolveMode::Local).await
+    }
+}
+
+impl SourceTimes for Offline {
+    async fn time(&self, _source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
+        Ok(None)
     }
 }
 
@@ -104,29 +122,21 @@ fn sources(args: &LintArgs, session: &Session) -> Result<Vec<BuildSource>, Failu
             return Err(Failure::usage("-f goes with one directory only")
                 .hint("name the files without -f: kiln lint FILE…"));
         };
-        let context = ContextArg::Directory(directory.clone());
         let files = args.file.iter();
         return files
-            .map(|file| context::open(&context, Some(file), &scratch))
+            .map(|file| context::open_here(directory, Some(file), &scratch))
             .collect();
     }
     paths.iter().map(|path| source(path, &scratch)).collect()
 }
 
 fn source(path: &Path, scratch: &Path) -> Result<BuildSource, Failure> {
-    if path == Path::new("-") {
-        return context::open(&ContextArg::Stdin, None, scratch);
-    }
-    if path.is_dir() {
-        return context::open(&ContextArg::Directory(path.to_owned()), None, scratch);
+    if path == Path::new("-") || path.is_dir() {
+        return context::open_here(path, None, scratch);
     }
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
     let directory = parent.unwrap_or(Path::new("."));
-    context::open(
-        &ContextArg::Directory(directory.to_owned()),
-        Some(path),
-        scratch,
-    )
+    context::open_here(directory, Some(path), scratch)
 }

@@ -31,6 +31,8 @@ mod ssh_agents;
 mod tag;
 
 pub(crate) use build_result::{frontend_failure, source_failure};
+#[cfg(test)]
+pub(crate) use lint::Offline;
 
 use crate::args::registry::RegistryCommand;
 use crate::args::system::SystemCommand;

@@ -68,7 +68,7 @@ pub(crate) fn layout_image(
     })
 }
 
-fn in_directory(directory: &Path, file: Option<&Path>) -> Result<BuildSource, Failure> {
+pub(super) fn in_directory(directory: &Path, file: Option<&Path>) -> Result<BuildSource, Failure> {
     let (dockerfile, path) = match file {
         Some(path) if path == Path::new("-") => (source(DOCKERFILE, io::stdin().lock())?, None),
         Some(path) => (read(path)?, Some(path.to_owned())),

@@ -87,6 +87,21 @@ pub(crate) fn open(
     Ok(source)
 }
 
+/// Finds Dockerfile and ignore file on this machine: a directory, or standard input.
+pub(crate) fn open_here(
+    place: &Path,
+    file: Option<&Path>,
+    scratch: &Path,
+) -> Result<BuildSource, Failure> {
+    if place == Path::new("-") {
+        return stdin::open(file, scratch, io::stdin().lock());
+    }
+    if !place.is_dir() {
+        return Err(local::no_directory(place));
+    }
+    local::in_directory(place, file)
+}
+
 /// Reads a text of at most [`FILE_BYTES_MAX`] bytes.
 fn source(name: &str, text: impl Read) -> Result<SourceText, Failure> {
     let mut bytes = Vec::new();

@@ -3,28 +3,11 @@
 
 use frontend_dockerfile::lint::{BaseImages, RULES, Scope, lint};
 use frontend_dockerfile::{BuildInput, BuildOptions};
-use graph::{ImageResolver, ResolveError, ResolveMode, ResolvedImage};
-use oci::{Platform, Reference};
+use oci::Platform;
 use serde_json::Value;
 
 use super::*;
-
-/// Nothing is there; the files of the tests need nothing.
-struct Nothing;
-
-impl ImageResolver for Nothing {
-    async fn resolve(
-        &self,
-        reference: &Reference,
-        _platform: &Platform,
-        _mode: ResolveMode,
-    ) -> Result<ResolvedImage, ResolveError> {
-        Err(ResolveError::NotFound {
-            reference: reference.clone(),
-            source: None,
-        })
-    }
-}
+use crate::commands::Offline;
 
 async fn finding(name: &str, text: &str) -> Finding {
     let source = SourceText::new(name, text);
@@ -33,7 +16,7 @@ async fn finding(name: &str, text: &str) -> Finding {
         dockerignore: None,
         options: BuildOptions::new(Platform::host()),
     };
-    let lint = lint(&input, Scope::Check, BaseImages::Unknown, &Nothing).await;
+    let lint = lint(&input, Scope::Check, BaseImages::Unknown, &Offline).await;
     Finding { source, lint }
 }
 

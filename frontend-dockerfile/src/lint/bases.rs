@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use graph::{ImageResolver, ResolveError, ResolveMode, ResolvedImage};
+use graph::{
+    ImageResolver, ResolveError, ResolveMode, ResolvedImage, SourceOp, SourceTimeError, SourceTimes,
+};
 use oci::{ImageConfig, Platform, Reference};
 
 /// Which base images have to be there.
@@ -67,6 +69,32 @@ impl<R: ImageResolver> ImageResolver for Bases<'_, R> {
         match self.resolver.resolve(reference, platform, mode).await {
             Err(_) if self.policy == BaseImages::IfFound => Ok(self.nothing(reference, platform)),
             answer => answer,
+        }
+    }
+
+    async fn resolve_layout(
+        &self,
+        store: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ResolveError> {
+        if self.policy == BaseImages::Unknown {
+            return Ok(self.nothing(reference, platform));
+        }
+        let answer = self.resolver.resolve_layout(store, reference, platform);
+        match answer.await {
+            Err(_) if self.policy == BaseImages::IfFound => Ok(self.nothing(reference, platform)),
+            answer => answer,
+        }
+    }
+}
+
+/// No rule depends on a time, so nobody is asked unless a build would be.
+impl<R: SourceTimes> SourceTimes for Bases<'_, R> {
+    async fn time(&self, source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
+        match self.policy {
+            BaseImages::Required => self.resolver.time(source).await,
+            BaseImages::IfFound | BaseImages::Unknown => Ok(None),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use graph::{Frontend as _, ImageResolver, SourceFile};
+use graph::{Frontend as _, ImageResolver, SourceFile, SourceTimes};
 use oci::{Platform, Reference};
 
 use super::bases::{BaseImages, Bases};
@@ -19,7 +19,7 @@ use super::walk::{Ground, Walk};
 use super::warning::{Linter, Warning};
 use crate::diagnostic::Diagnostic;
 use crate::error::DockerfileError;
-use crate::frontend::{DockerfileFrontend, PlatformBuild, read_ignore};
+use crate::frontend::{DockerfileFrontend, FoundEpoch, PlatformBuild, read_ignore};
 use crate::instruction::Instruction;
 use crate::lines;
 use crate::options::BuildInput;
@@ -59,7 +59,7 @@ pub struct Lint {
 /// # Cancellation
 ///
 /// Nothing stays behind but what `resolver` already downloaded.
-pub async fn lint<R: ImageResolver>(
+pub async fn lint<R: ImageResolver + SourceTimes>(
     input: &BuildInput,
     scope: Scope,
     images: BaseImages,
@@ -127,7 +127,7 @@ fn before_problem(linter: &mut Linter<'_>, mut dockerfile: Dockerfile, first: &D
 }
 
 /// Looks for what makes a build impossible and is no business of the rules.
-async fn rest<R: ImageResolver>(
+async fn rest<R: ImageResolver + SourceTimes>(
     input: &BuildInput,
     bases: &Bases<'_, R>,
 ) -> Result<(), DockerfileError> {
@@ -208,7 +208,7 @@ impl Survey<'_> {
             return Err(self.invalid(problems));
         }
         let used = self.check_from(linter, &scope);
-        let mut stages = stages::build(dockerfile, options, &scope, &mut problems);
+        let mut stages = stages::build(dockerfile, options, &scope, &platform, &mut problems);
         // A FROM line that is wrong for the rules alone does not exist: the graph saw it too.
         let used = match used {
             Ok(used) if problems.is_empty() => used,
@@ -233,6 +233,7 @@ impl Survey<'_> {
             explicit: self.scope == Scope::Build && !options.platforms.is_empty(),
             multi: false,
             all_stages: self.all_stages(),
+            found_epoch: FoundEpoch::NotAsked,
         };
         let target = build.target(&stages)?;
         problems.extend(stages.check(target));

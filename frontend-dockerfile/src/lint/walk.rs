@@ -186,10 +186,10 @@ impl<'a, 'l, 's> Walk<'a, 'l, 's> {
 
     fn known(&self, name: &Word, platform: &Platform) -> Known<'a> {
         let options = &self.ground.input.options;
-        let Ok(External::Image(reference)) = external::classify(name, options, platform) else {
+        let Ok(External::Image(image)) = external::classify(name, options, platform) else {
             return Known::Nothing;
         };
-        let key = (reference, platform.clone());
+        let key = (image.reference, platform.clone());
         if self.ground.unknown.contains(&key) {
             return Known::Unknown;
         }

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use frontend_dockerfile::{BuildInput, BuildOptions, NamedContext, SourceText};
-use graph::{ImageResolver, ResolveError, ResolveMode, ResolvedImage};
+use graph::{
+    ImageResolver, ResolveError, ResolveMode, ResolvedImage, SourceOp, SourceTimeError, SourceTimes,
+};
 use oci::{Digest, History, ImageConfig, Platform, Reference};
 
 /// The images that the cases are built on.
@@ -55,6 +57,21 @@ impl ImageResolver for Shelf {
                 source: None,
             }),
         }
+    }
+
+    async fn resolve_layout(
+        &self,
+        _store: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ResolveError> {
+        self.resolve(reference, platform, ResolveMode::Local).await
+    }
+}
+
+impl SourceTimes for Shelf {
+    async fn time(&self, _source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
+        Ok(None)
     }
 }
 
@@ -107,7 +124,11 @@ fn case(text: &str) -> Case {
             }
             context if context.starts_with("context:") => {
                 let name = context.trim_start_matches("context:");
-                let context = NamedContext::parse(value);
+                let local = NamedContext::Local {
+                    name: name.to_owned(),
+                    ignore: None,
+                };
+                let context = NamedContext::remote(value).unwrap_or(local);
                 options.contexts.insert(name.to_owned(), context);
             }
             other => panic!("{name}: no option {other}"),
