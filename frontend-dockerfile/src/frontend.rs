@@ -14,12 +14,13 @@ use oci::{Platform, Reference};
 use crate::diagnostic::Diagnostic;
 use crate::error::DockerfileError;
 use crate::expand::Variables;
+use crate::foresee;
 use crate::instruction::mount::parse_bool;
 use crate::lower::external::{self, External, Images};
 use crate::lower::{Sources, lower};
 
 use crate::options::BuildInput;
-use crate::parse::{self, Dockerfile};
+use crate::parse::{self, Dockerfile, Reading};
 use crate::scope::{self, Environment};
 use crate::span::{Span, Word};
 use crate::stages::{self, Base, StageGraph};
@@ -43,9 +44,14 @@ impl Frontend for DockerfileFrontend {
         input: &BuildInput,
         resolver: &R,
     ) -> Result<Plan, DockerfileError> {
-        let parsed = parse::parse(&input.source);
-        let dockerfile =
-            parsed.map_err(|problems| DockerfileError::invalid(&input.source, problems))?;
+        let Reading {
+            dockerfile,
+            problems,
+            stages_known,
+        } = parse::read(&input.source);
+        if !stages_known {
+            return Err(DockerfileError::invalid(&input.source, problems));
+        }
         let ignore = read_ignore(input)?;
         let file = Arc::new(SourceFile {
             name: input.source.name().to_owned(),
@@ -67,6 +73,7 @@ impl Frontend for DockerfileFrontend {
             let build = PlatformBuild {
                 input,
                 dockerfile: &dockerfile,
+                problems: &problems,
                 ignore: &ignore,
                 file: &file,
                 platform: &platform.normalized(),
@@ -114,6 +121,8 @@ fn read_ignore(input: &BuildInput) -> Result<Patterns, DockerfileError> {
 struct PlatformBuild<'a> {
     input: &'a BuildInput,
     dockerfile: &'a Dockerfile,
+    /// Those of the text itself: with any, nothing is built, but the rest is checked too.
+    problems: &'a [Diagnostic],
     ignore: &'a Patterns,
     file: &'a Arc<SourceFile>,
     platform: &'a Platform,
@@ -134,7 +143,7 @@ impl PlatformBuild<'_> {
         resolver: &R,
         graph: &mut Graph,
     ) -> Result<(PlanTarget, Option<i64>), DockerfileError> {
-        let mut problems = Vec::new();
+        let mut problems = self.problems.to_vec();
         let scope = scope::global(
             self.dockerfile,
             &self.input.options,
@@ -145,8 +154,12 @@ impl PlatformBuild<'_> {
         if stages.stages.is_empty() {
             return Err(self.invalid(problems));
         }
-        let target = self.target(&stages)?;
+        let target = match self.target(&stages) {
+            Err(_) if !problems.is_empty() => return Err(self.invalid(problems)),
+            target => target?,
+        };
         problems.extend(stages.check(target));
+        problems.extend(self.foresee(&stages, target, &scope));
         if !problems.is_empty() {
             return Err(self.invalid(problems));
         }
@@ -168,6 +181,42 @@ impl PlatformBuild<'_> {
         };
         let target = lower(sources, graph).map_err(|problems| self.invalid(problems))?;
         Ok((target, epoch))
+    }
+
+    /// Finds problems of steps before anything is asked: as far as they do not depend on what the
+    /// base images say.
+    fn foresee(&self, stages: &StageGraph, target: usize, scope: &Environment) -> Vec<Diagnostic> {
+        let mut stages = stages.clone();
+        let mut problems = foresee::names(&stages, &self.input.options, self.platform);
+        if !problems.is_empty() {
+            return problems;
+        }
+        foresee::add_triggers(&mut stages, target, &mut problems);
+        problems.extend(stages.check(target));
+        let Ok(wanted) = self.wanted(&stages, target, &Images::new()) else {
+            return problems;
+        };
+        let images = wanted
+            .into_iter()
+            .map(|one| ((one.reference, one.platform), foresee::unknown_image()))
+            .collect();
+        let sources = Sources {
+            input: self.input,
+            file: self.file,
+            ignore: self.ignore,
+            escape: self.dockerfile.escape,
+            scope,
+            stages: &stages,
+            images: &images,
+            platform: self.platform,
+            explicit_platform: self.explicit,
+            multi_platform: self.multi,
+            target,
+            epoch: None,
+        };
+        let found = lower(sources, &mut Graph::new()).err().unwrap_or_default();
+        problems.extend(foresee::certain(found, &self.input.source, &stages));
+        problems
     }
 
     fn invalid(&self, problems: Vec<Diagnostic>) -> DockerfileError {

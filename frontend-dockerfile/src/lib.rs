@@ -16,6 +16,7 @@ mod error;
 pub mod expand;
 pub mod explain;
 mod flags;
+mod foresee;
 mod frontend;
 mod git_url;
 mod go_format;

@@ -35,17 +35,42 @@ pub struct Stage {
     pub instructions: Vec<Instruction>,
 }
 
+/// What could be read of a file, and what is wrong with the rest.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// What could be read. Instructions with problems are left out.
+    pub(crate) dockerfile: Dockerfile,
+    /// Every problem that makes a build impossible, in the order of the file.
+    pub(crate) problems: Vec<Diagnostic>,
+    /// Whether the stages are those of the file, so that it makes sense to check them.
+    pub(crate) stages_known: bool,
+}
+
 /// Parses a Dockerfile.
 ///
 /// # Errors
 ///
 /// Every problem that makes a build impossible, in the order of the file.
 pub fn parse(source: &SourceText) -> Result<Dockerfile, Vec<Diagnostic>> {
+    let reading = read(source);
+    if reading.problems.is_empty() {
+        Ok(reading.dockerfile)
+    } else {
+        Err(reading.problems)
+    }
+}
+
+/// Reads as much of a Dockerfile as can be read.
+pub(crate) fn read(source: &SourceText) -> Reading {
     let mut problems = Vec::new();
     let lines = lines::split(source, &mut problems);
+    let mut stages_known = problems.is_empty();
     let mut instructions = Vec::with_capacity(lines.logical.len());
     for line in lines.logical {
-        instructions.extend(instruction::parse(&line, lines.escape, &mut problems));
+        match instruction::parse(&line, lines.escape, &mut problems) {
+            Some(instruction) => instructions.push(instruction),
+            None => stages_known &= !instruction::may_be_from(line.text()),
+        }
     }
     let mut dockerfile = Dockerfile {
         directives: lines.directives,
@@ -67,11 +92,12 @@ pub fn parse(source: &SourceText) -> Result<Dockerfile, Vec<Diagnostic>> {
             .warnings
             .push(warning.help("remove the line: it will become an error in a future syntax"));
     }
-    if problems.is_empty() {
-        Ok(dockerfile)
-    } else {
-        problems.sort_by_key(|problem| problem.span);
-        Err(problems)
+    problems.sort_by_key(|problem| problem.span);
+    stages_known &= !dockerfile.stages.is_empty();
+    Reading {
+        dockerfile,
+        problems,
+        stages_known,
     }
 }
 

@@ -91,7 +91,7 @@ impl Lowering<'_> {
                 };
                 let result = expander.expand(&content, &stage.env);
                 content = result
-                    .map_err(|error| Diagnostic::error(inline.name.span, error.to_string()))?
+                    .map_err(|error| Diagnostic::expansion(inline.name.span, &error))?
                     .text;
             }
             let tree =
@@ -230,7 +230,8 @@ impl Lowering<'_> {
             Err(Diagnostic::error(
                 word.span,
                 format!("{what} differs between flag and address"),
-            ))
+            )
+            .help("keep one of the two"))
         };
         match (copy.transfer.keep_git_dir, url.keep_git_dir) {
             (Some(flag), Some(query)) if flag != query => return conflict("keep-git-dir"),
@@ -330,10 +331,10 @@ fn check_checksum(copy: &Expanded<'_>) -> Result<(), Diagnostic> {
         return Ok(());
     };
     let [(source, _)] = copy.sources.as_slice() else {
-        return Err(Diagnostic::error(
-            word.span,
-            "`--checksum` needs exactly one source",
-        ));
+        return Err(
+            Diagnostic::error(word.span, "`--checksum` needs exactly one source")
+                .help("write one ADD for each source"),
+        );
     };
     if is_http(source) || GitUrl::parse(source).is_some() {
         return Ok(());
@@ -341,7 +342,8 @@ fn check_checksum(copy: &Expanded<'_>) -> Result<(), Diagnostic> {
     Err(Diagnostic::error(
         word.span,
         "`--checksum` needs a source behind http, https or git",
-    ))
+    )
+    .help("leave it out: a change of a file in the context is always seen"))
 }
 
 fn history(copy: &Expanded<'_>) -> String {

@@ -133,7 +133,7 @@ impl Reader<'_> {
         let expanded = self
             .expander
             .expand(&word.text, self.scope)
-            .map_err(|error| Diagnostic::error(word.span, error.to_string()))?;
+            .map_err(|error| Diagnostic::expansion(word.span, &error))?;
         if !expanded.text.is_empty() {
             return Ok(expanded.text);
         }

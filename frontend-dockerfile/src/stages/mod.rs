@@ -105,6 +105,11 @@ impl StageGraph {
         }
     }
 
+    /// Returns the hint for a name that is that of a stage, but for a letter or two.
+    pub(crate) fn hint(&self, name: &str) -> Option<String> {
+        suggest::hint(name, self.names())
+    }
+
     fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
@@ -153,19 +158,25 @@ impl StageGraph {
             Base::Stage(base) => Some(base),
             _ => None,
         };
-        let origins = stage.steps.iter().flat_map(|step| &step.origins);
-        base.into_iter()
-            .chain(origins.filter_map(|origin| match origin {
-                Some(Origin::Stage(index)) => Some(*index),
-                _ => None,
-            }))
+        base.into_iter().chain(self.reads(index))
+    }
+
+    /// Returns the stages that steps of a stage read from.
+    fn reads(&self, index: usize) -> impl Iterator<Item = usize> {
+        let steps = self.stages[index].steps.iter();
+        let origins = steps.flat_map(|step| &step.origins);
+        origins.filter_map(|origin| match origin {
+            Some(Origin::Stage(index)) => Some(*index),
+            _ => None,
+        })
     }
 
     /// Checks that stages only read from stages above them, and that there is no circle.
     pub(crate) fn check(&self, target: usize) -> Vec<Diagnostic> {
         let reached = self.reachable(target);
+        // `Observed:` BuildKit does not follow bases here; they are always further up.
         let needs: Vec<Vec<usize>> = (0..self.stages.len())
-            .map(|index| self.needs(index).collect())
+            .map(|index| self.reads(index).collect())
             .collect();
         let component = circle::components(&needs);
         let mut problems = Vec::new();
