@@ -152,26 +152,36 @@ impl Diagnostic {
 
     /// Returns the text of the problem with its place in `source`, ending in a line break.
     pub fn render(&self, source: &SourceText) -> String {
-        let position = source.position(self.span.start);
-        let number = position.line.to_string();
-        let blank = " ".repeat(number.len());
-        let excerpt = Excerpt::new(source, self.span);
         let rule = self
             .rule
             .map_or_else(String::new, |rule| format!("[{rule}]"));
-        let mut out = format!(
-            "{}{rule}: {}\n {blank}--> {}:{position}\n {blank} |\n {number} | {}\n {blank} | {}\n",
-            self.level,
-            self.message,
-            source.name(),
-            excerpt.text,
-            excerpt.carets,
-        );
+        let excerpt = self.excerpt(source);
+        let mut out = format!("{}{rule}: {}\n{excerpt}", self.level, self.message);
         if let Some(help) = &self.help {
+            let blank = gutter(source, self.span);
             out.extend([" ", &blank, " hint: ", help, "\n"]);
         }
         out
     }
+
+    /// Returns the place of the problem in `source`, the line there, and carets below the words.
+    pub fn excerpt(&self, source: &SourceText) -> String {
+        let position = source.position(self.span.start);
+        let blank = gutter(source, self.span);
+        let excerpt = Excerpt::new(source, self.span);
+        format!(
+            " {blank}--> {}:{position}\n {blank} |\n {} | {}\n {blank} | {}\n",
+            source.name(),
+            position.line,
+            excerpt.text,
+            excerpt.carets,
+        )
+    }
+}
+
+/// Returns blanks as wide as the number of the line.
+fn gutter(source: &SourceText, span: Span) -> String {
+    " ".repeat(source.position(span.start).line.to_string().len())
 }
 
 /// One line of the file, made fit to print, and the carets under it.

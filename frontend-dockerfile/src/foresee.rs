@@ -49,7 +49,10 @@ pub(crate) fn names(
             let lower = name.text.to_lowercase();
             let lower = (lower != name.text && lower.parse::<Reference>().is_ok())
                 .then(|| format!("did you mean `{lower}`?"));
-            let help = stages.hint(&name.text).or(lower).unwrap_or_else(|| {
+            let scheme = name.text.split_once("://");
+            let scheme = scheme.map(|(scheme, _)| format!("leave `{scheme}://` out"));
+            let hint = stages.hint(&name.text).or(scheme).or(lower);
+            let help = hint.unwrap_or_else(|| {
                 "write a stage of this file, or an image such as `alpine:3.22` or `host/name:tag`"
                     .to_owned()
             });

@@ -24,6 +24,7 @@ use crate::parse::{self, Dockerfile, Reading};
 use crate::scope::{self, Environment};
 use crate::span::{Span, Word};
 use crate::stages::{self, Base, StageGraph};
+use crate::suggest;
 use graph::pattern::Patterns;
 
 /// The build argument and global ARG that fixes all times.
@@ -113,6 +114,9 @@ fn read_ignore(input: &BuildInput) -> Result<Patterns, DockerfileError> {
     };
     Patterns::parse(source.text()).map_err(|error| DockerfileError::Ignore {
         file: source.name().to_owned(),
+        excerpt: error.line().map_or_else(String::new, |line| {
+            Diagnostic::error(source.line_span(line), "").excerpt(source)
+        }),
         source: error,
     })
 }
@@ -282,10 +286,29 @@ impl PlatformBuild<'_> {
 
     fn base_image(&self, span: Span, error: ResolveError) -> DockerfileError {
         let source = &self.input.source;
+        let problem = Diagnostic::error(span, "");
         DockerfileError::BaseImage {
             place: format!("{}:{}", source.name(), source.position(span.start)),
+            excerpt: problem.excerpt(source),
+            hint: self.meant_stage(&error),
             source: Box::new(error),
         }
+    }
+
+    /// Returns the hint that an image which does not exist was meant to be a stage.
+    fn meant_stage(&self, error: &ResolveError) -> Option<String> {
+        let ResolveError::NotFound { reference, .. } = error else {
+            return None;
+        };
+        let familiar = reference.familiar();
+        let name = familiar.strip_suffix(":latest").unwrap_or(&familiar);
+        let stages = self.dockerfile.stages.iter();
+        let names: Vec<String> = stages.filter_map(|stage| stage.from.stage_name()).collect();
+        if name.bytes().all(|b| b.is_ascii_digit()) {
+            return Some("mounts know stages by their names only".to_owned());
+        }
+        let near = suggest::nearest(name, names.iter().map(String::as_str))?;
+        Some(format!("did you mean the stage `{near}`?"))
     }
 
     /// Returns the images that reached stages need and that were not asked for yet.

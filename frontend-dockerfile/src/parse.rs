@@ -158,9 +158,7 @@ pub(crate) fn parse_trigger(text: &str, span: Span) -> Result<Instruction, Vec<D
     for problem in &mut problems {
         problem.span = span;
         let trigger = text.lines().next().unwrap_or_default();
-        problem
-            .help
-            .get_or_insert_with(|| format!("in the ONBUILD trigger `{trigger}` of the base"));
+        problem.message = format!("{}, in `ONBUILD {trigger}` of the base", problem.message);
     }
     match instruction {
         Some(instruction) if problems.is_empty() => Ok(instruction),

@@ -97,15 +97,24 @@ pub(super) fn frontend_failure(error: &DockerfileError) -> Failure {
                 None => failure,
             }
         }
-        DockerfileError::BaseImage { source, .. } => {
-            let failure = Failure::from_error(Exit::Network, error);
-            match &**source {
-                graph::ResolveError::NotFound { reference, .. } => failure.hint(format!(
+        DockerfileError::BaseImage {
+            source,
+            excerpt,
+            hint,
+            ..
+        } => {
+            let failure = Failure::from_error(Exit::Network, error).body(excerpt.clone());
+            match (&**source, hint) {
+                (_, Some(hint)) => failure.hint(hint.clone()),
+                (graph::ResolveError::NotFound { reference, .. }, None) => failure.hint(format!(
                     "is the name right? A base image can also be made of a tar file: `kiln import FILE {}`",
                     reference.familiar()
                 )),
                 _ => failure,
             }
+        }
+        DockerfileError::Ignore { excerpt, .. } => {
+            Failure::from_error(Exit::Input, error).body(excerpt.clone())
         }
         _ => Failure::from_error(Exit::Input, error),
     }

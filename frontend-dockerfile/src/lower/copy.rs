@@ -145,9 +145,9 @@ impl Lowering<'_> {
         let chmod = optional(&transfer.chmod)?;
         let mut sources = Vec::with_capacity(transfer.sources.len());
         for word in &transfer.sources {
-            sources.push((self.expand(stage, word)?, word));
+            sources.push((self.path(stage, word)?, word));
         }
-        let destination = self.expand(stage, &transfer.destination)?;
+        let destination = self.path(stage, &transfer.destination)?;
         let (mode, mode_str) = match (&chmod, &transfer.chmod) {
             (Some(text), Some(word)) => match chmod::parse(text) {
                 Some(Chmod::Bits(bits)) => (Some(bits), String::new()),
@@ -182,6 +182,18 @@ impl Lowering<'_> {
                 ..CopyAction::default()
             },
             destination,
+        })
+    }
+
+    /// Expands one path. Quotes do not hold words of ADD and COPY together, so one without its end is
+    /// most likely meant to.
+    fn path(&self, stage: &StageState, word: &Word) -> Result<String, Diagnostic> {
+        self.expand(stage, word).map_err(|problem| {
+            if word.text.starts_with(['"', '\'']) && problem.syntax {
+                problem.help("write paths with blanks as a list: `[\"a b\", \"/c\"]`")
+            } else {
+                problem
+            }
         })
     }
 

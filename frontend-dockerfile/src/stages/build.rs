@@ -125,6 +125,7 @@ impl Reader<'_> {
         let text = self.expand(word, "the platform")?;
         let platform: Platform = text.parse().map_err(|error: oci::ParsePlatformError| {
             Diagnostic::error(word.span, error.to_string())
+                .help("write e.g. `linux/amd64` or `linux/arm/v7`")
         })?;
         Ok(platform.normalized())
     }

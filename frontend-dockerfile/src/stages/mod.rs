@@ -33,6 +33,9 @@ pub(crate) use build::build;
 /// More stages are refused. `Ours:` far above any real file; bounds the search for circles.
 pub const STAGES_MAX: usize = 1000;
 
+/// A hint names at most this many stages.
+const STAGES_LISTED_MAX: usize = 10;
+
 /// The stages of a file for one target platform.
 #[derive(Clone, Debug)]
 pub(crate) struct StageGraph {
@@ -101,13 +104,19 @@ impl StageGraph {
             None => Ok(self.stages.len() - 1),
             Some(name) => self
                 .find(name)
-                .ok_or_else(|| suggest::hint(name, self.names())),
+                .ok_or_else(|| self.hint(name).or_else(|| self.listed())),
         }
     }
 
     /// Returns the hint for a name that is that of a stage, but for a letter or two.
     pub(crate) fn hint(&self, name: &str) -> Option<String> {
         suggest::hint(name, self.names())
+    }
+
+    /// Returns the hint that lists the names of stages, if there are any.
+    fn listed(&self) -> Option<String> {
+        let names: Vec<&str> = self.names().take(STAGES_LISTED_MAX).collect();
+        (!names.is_empty()).then(|| format!("stages with a name: {}", names.join(", ")))
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -200,7 +209,12 @@ impl StageGraph {
                                 "circular dependency: stage {here} needs {there}, which needs {here}"
                             )
                         };
-                        problems.push(Diagnostic::error(span, message));
+                        let help = if from == index {
+                            "name another stage, or leave `from` out to copy from the context"
+                        } else {
+                            "put what both need into a stage above them"
+                        };
+                        problems.push(Diagnostic::error(span, message).help(help));
                     } else if reached[index] {
                         let message = format!(
                             "stage {there} is defined below stage {here}, which reads from it"
@@ -296,7 +310,10 @@ impl StageGraph {
             Ok(index) if index < self.stages.len() => Some(Origin::Stage(index)),
             _ => {
                 let message = format!("there is no stage {}", from.text);
-                let help = format!("stages are counted from 0 to {}", self.stages.len() - 1);
+                let help = match self.stages.len() - 1 {
+                    0 => "stages are counted from 0, and this file has only that one".to_owned(),
+                    last => format!("stages are counted from 0 to {last}"),
+                };
                 problems.push(Diagnostic::error(from.span, message).help(help));
                 None
             }

@@ -74,7 +74,8 @@ fn digits_are_an_index_only_for_copy() {
 fn targets_are_names_only() {
     let (graph, _) = graph("FROM a AS build\nFROM b AS test\n");
     assert_eq!(graph.target(Some("BUILD")), Ok(0));
-    assert_eq!(graph.target(Some("0")), Err(None));
+    let listed = "stages with a name: build, test";
+    assert_eq!(graph.target(Some("0")), Err(Some(listed.to_owned())));
     assert_eq!(
         graph.target(Some("tset")),
         Err(Some("did you mean `test`?".to_owned()))

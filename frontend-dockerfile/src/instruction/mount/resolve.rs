@@ -116,6 +116,10 @@ fn check(mount: &Mount, spec: &MountSpec) -> Result<(), Diagnostic> {
 }
 
 fn unknown_key(option: &MountOption) -> Diagnostic {
+    if option.key.is_empty() && option.value.is_none() {
+        return Diagnostic::error(option.span, "a mount with an empty field")
+            .help("take one comma away");
+    }
     let message = format!("a mount has no `{}`", option.key);
     let all = || format!("it knows {}", KEYS.join(", "));
     let hint = suggest::hint(&option.key, KEYS);
