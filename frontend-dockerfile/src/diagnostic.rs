@@ -100,7 +100,7 @@ impl Diagnostic {
             ),
             E::MissingSlash => (
                 "a replacement without its second `/`".to_owned(),
-                "write `${NAME/pattern/replacement}`".to_owned(),
+                "write `${NAME/pattern/replacement}`, or add the `}` behind the name".to_owned(),
             ),
             E::UnsupportedModifier(modifier) => (
                 format!("`{modifier}` cannot follow the name of a variable"),

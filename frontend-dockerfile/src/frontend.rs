@@ -297,7 +297,9 @@ impl PlatformBuild<'_> {
 
     /// Returns the hint that an image which does not exist was meant to be a stage.
     fn meant_stage(&self, error: &ResolveError) -> Option<String> {
-        let ResolveError::NotFound { reference, .. } = error else {
+        let (ResolveError::NotFound { reference, .. } | ResolveError::Failed { reference, .. }) =
+            error
+        else {
             return None;
         };
         let familiar = reference.familiar();

@@ -31,8 +31,9 @@ mod paths;
 mod scope;
 pub mod span;
 mod stages;
-mod suggest;
 mod words;
+
+use graph::suggest;
 
 pub use ast::AstText;
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, Level, Report};

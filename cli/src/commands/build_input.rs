@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use builder::{BuildRequest, Entitlements, LocalContext, Secrets, SourcePins};
 use frontend_dockerfile::{BuildInput, BuildOptions, NoCache, SourceText};
-use graph::{ExtraHost, NetworkMode, ResolveMode, Ulimit};
+use graph::{ExtraHost, NetworkMode, ResolveMode, SourceFile, Ulimit};
 use oci::Platform;
 
 use super::build_output::{compression, outputs, tags};
@@ -164,10 +165,9 @@ fn contexts(
     args: &BuildArgs,
     source: &BuildSource,
 ) -> Result<BTreeMap<String, LocalContext>, Failure> {
-    let ignore = source.ignore.as_ref().map(|file| file.text().to_owned());
     let main = LocalContext {
         directory: source.directory.clone(),
-        ignore,
+        ignore: source.ignore.as_ref().map(ignore_file),
     };
     let mut contexts = BTreeMap::from([(MAIN_CONTEXT.to_owned(), main)]);
     for (name, context) in &args.input.build_context {
@@ -185,11 +185,18 @@ fn contexts(
         let ignore = ignore.and_then(|bytes| SourceText::from_bytes(".dockerignore", bytes).ok());
         let context = LocalContext {
             directory: directory.clone(),
-            ignore: ignore.map(|file| file.text().to_owned()),
+            ignore: ignore.as_ref().map(ignore_file),
         };
         contexts.insert(name.clone(), context);
     }
     Ok(contexts)
+}
+
+fn ignore_file(file: &SourceText) -> Arc<SourceFile> {
+    Arc::new(SourceFile {
+        name: file.name().to_owned(),
+        text: file.text().to_owned(),
+    })
 }
 
 fn entitlements(args: &StepArgs) -> Entitlements {

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use builder::{BuildError, BuildOutcome, FailedStep, StepError};
 use frontend_dockerfile::{Diagnostic, DockerfileError, Report, SourceText};
+use graph::SourceRange;
 use serde_json::{Value, json};
 
 use super::build_output::image_name;
@@ -132,9 +134,34 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
     {
         body = step::excerpt(location);
     }
+    if let StepError::SourceNotFound {
+        ignored: Some(ignored),
+        ..
+    } = &failed.error
+    {
+        let line = u32::try_from(ignored.line).unwrap_or(u32::MAX);
+        body.push_str(&step::excerpt(&SourceRange {
+            file: Arc::clone(&ignored.file),
+            start_line: line,
+            end_line: line,
+        }));
+    }
     let failure = Failure::from_error(exit(&failed.error), failed).body(body);
     let failure = failure.with_known_hints(&failed.error);
     let failure = match &failed.error {
+        StepError::SourceNotFound {
+            path,
+            ignored: Some(ignored),
+            ..
+        } => failure.hint(format!(
+            "let it in: add `!{}` below `{}`",
+            path.trim_start_matches('/'),
+            ignored.pattern
+        )),
+        StepError::SourceNotFound {
+            similar: Some(similar),
+            ..
+        } => failure.hint(format!("did you mean `{similar}`?")),
         StepError::NotAllowed(_) => {
             failure.hint("allow it: --allow network.host or --allow security.insecure")
         }
