@@ -42,22 +42,22 @@ macro_rules! tables {
 }
 
 tables! {
-    add_forms_and_flags => "add",
+    rule_55_59_add_forms_and_flags => "add",
     arg_forms => "arg",
     cmd_and_entrypoint_forms => "command",
-    copy_forms_and_flags => "copy",
+    rule_33_51_copy_forms_and_flags => "copy",
     rule_4_json_of_other_things_is_refused_and_broken_json_is_not => "json",
     rule_7_8_env_and_label_forms => "pairs",
     rule_13_expose_ports_ranges_and_protocols => "expose",
     rule_12_user_workdir_maintainer_volume_stopsignal_shell => "meta",
     rule_18_healthcheck_forms_and_durations => "healthcheck",
-    rule_15_19_from_takes_no_variables => "origin",
+    rule_14_15_17_19_28_references_to_stages => "origin",
     rule_16_expansion_families => "expansion",
-    rule_19_20_mount_keys_by_type => "mount",
+    rule_19_20_74_mount_keys_by_type => "mount",
     rule_29_what_is_checked_in_stages_that_are_not_needed => "unreached",
-    run_forms_and_flags => "run",
+    rule_76_run_forms_and_flags => "run",
     from_forms => "from",
-    files_directives_and_what_may_stand_before_from => "file",
+    rule_5_directives_and_what_may_stand_before_from => "file",
     onbuild_forms_and_triggers => "onbuild",
 }
 
