@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::build_output::image_name;
 use crate::args::build::BuildArgs;
 use crate::progress::Progress;
-use crate::report::{Exit, Failure, git, step};
+use crate::report::{Exit, Failure, advice, git, step};
 
 /// Writes `--iidfile` and `--metadata-file`.
 pub(super) fn write_files(outcome: &BuildOutcome, args: &BuildArgs) -> Result<(), Failure> {
@@ -162,9 +162,7 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
             similar: Some(similar),
             ..
         } => failure.hint(format!("did you mean `{similar}`?")),
-        StepError::NotAllowed(_) => {
-            failure.hint("allow it: --allow network.host or --allow security.insecure")
-        }
+        StepError::NotAllowed(what) => failure.hint(format!("allow it: --allow {what}")),
         StepError::Device(builder::DeviceError::NotAllowed(name)) => {
             failure.hint(format!("allow it: --allow device={name}, or --allow device for all"))
         }
@@ -177,6 +175,10 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
         }
         StepError::Git { source, .. } => git::with_hints(failure, source),
         _ => failure,
+    };
+    let failure = match advice::step(&failed.error) {
+        Some(advice) => failure.hint(advice),
+        None => failure,
     };
     match &failed.log {
         Some(path) => failure.hint(format!("the whole output is in {}", path.display())),

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use graph::pattern::Patterns;
 use graph::{Chown, CopyAction, Edge, FileActionKind, Op, ProgressGroup, SourceOp, VertexMeta};
 use oci::Digest;
 
@@ -147,6 +148,7 @@ impl Lowering<'_> {
         for word in &transfer.sources {
             sources.push((self.path(stage, word)?, word));
         }
+        check_excludes(&transfer.excludes)?;
         let destination = self.path(stage, &transfer.destination)?;
         let (mode, mode_str) = match (&chmod, &transfer.chmod) {
             (Some(text), Some(word)) => match chmod::parse(text) {
@@ -331,6 +333,19 @@ fn local(copy: &Expanded<'_>, text: &str) -> CopyAction {
     }
     action.include_patterns = vec![pattern.trim_start_matches('/').to_owned()];
     action
+}
+
+/// Checks patterns that would fail the step once it runs.
+fn check_excludes(excludes: &[Word]) -> Result<(), Diagnostic> {
+    excludes.iter().try_for_each(|word| {
+        Patterns::from_list([word.text.as_str()])
+            .map(drop)
+            .map_err(|_| {
+                let message = format!("`{}` is not a valid pattern", word.text);
+                Diagnostic::error(word.span, message)
+                    .help("close the `[`; a bracket that means itself is written `\\[`")
+            })
+    })
 }
 
 fn check_checksum(copy: &Expanded<'_>) -> Result<(), Diagnostic> {
