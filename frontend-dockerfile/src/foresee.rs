@@ -14,7 +14,8 @@ use crate::span::{SourceText, Word};
 use crate::stages::{Base, StageGraph};
 
 /// An image of which nothing is known. Its working directory is so deep that no path leads out.
-const UNKNOWN: &str = r#"{"config":{"WorkingDir":"/?/?/?/?/?/?/?/?/?/?/?/?/?/?/?/?"}}"#;
+/// It has a layer, because an image without one is known to have no files.
+const UNKNOWN: &str = r#"{"config":{"WorkingDir":"/?/?/?/?/?/?/?/?/?/?/?/?/?/?/?/?"},"rootfs":{"type":"layers","diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000000"]}}"#;
 
 /// Returns the image that stands in for one that was not asked for.
 pub(crate) fn unknown_image() -> ResolvedImage {
