@@ -14,7 +14,7 @@ use crate::error::{BuildError, FailedStep, StoreImageError};
 use crate::explain::check_possible;
 use crate::export::{self, Exported, layers};
 use crate::open::Builder;
-use crate::ops::{Ops, Output as Tree, context, host_ca::HostCa, image, log};
+use crate::ops::{Ops, Output as Tree, context, host_ca::HostCa, image, log, sources};
 use crate::progress::Sink;
 use crate::redact::without_credentials;
 use crate::report::StepReport;
@@ -154,7 +154,9 @@ impl Builder {
         let possible = check_possible(&ops, &targets).await;
         possible.map_err(|failure| failed_step(&ops, failure))?;
         let graph = &ops.graph;
-        report.plan(graph, &graph.reachable(&targets));
+        let needed = graph.reachable(&targets);
+        report.plan(graph, &needed);
+        sources::check(&ops, &needed).map_err(|failure| failed_step(&ops, failure))?;
         let trees = driver::solve(&Arc::new(Arc::clone(&ops)), graph, &targets, report, cancel)
             .await
             .map_err(|failure| failed_step(&ops, failure))?;

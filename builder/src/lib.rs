@@ -60,7 +60,7 @@ pub use plan::keys_text;
 pub use prune::{PruneCacheError, PrunedCache};
 pub use request::{BuildRequest, Compression, Destination, Entitlements, LocalContext, Output};
 pub use runtime::binfmt::Emulation;
-pub use runtime::{EnterError, EnterOptions, Rung, Runtime, enter};
+pub use runtime::{EnterError, EnterOptions, RunError, Rung, Runtime, enter};
 pub use secret::Secrets;
 pub use ssh::{DEFAULT_AGENT, KeyProblem, SshAgent, SshAgents, SshKeys};
 pub use step_error::{IgnoredBy, StepError};

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use graph::SourceFile;
 use oci::Reference;
 
 use crate::cdi::DeviceConsent;
@@ -47,8 +49,8 @@ pub struct BuildRequest<I> {
 pub struct LocalContext {
     /// The directory.
     pub directory: PathBuf,
-    /// Text of its ignore file, if it has one.
-    pub ignore: Option<String>,
+    /// Its ignore file, if it has one.
+    pub ignore: Option<Arc<SourceFile>>,
 }
 
 /// Consent of the user to steps outside the sandbox.

@@ -2,8 +2,10 @@
 //! Why a step failed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cache::{RecordError, SnapshotError};
+use graph::SourceFile;
 use oci::Reference;
 
 use crate::cdi::DeviceError;
@@ -36,6 +38,8 @@ pub enum StepError {
         path: String,
         /// The line of the ignore file that hides it, if one does.
         ignored: Option<IgnoredBy>,
+        /// A path of the same tree with nearly that name.
+        similar: Option<String>,
     },
     /// Files could not be copied.
     #[error("cannot copy {path:?}")]
@@ -201,6 +205,8 @@ impl StepError {
 /// The line of an ignore file that hides a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoredBy {
+    /// The file.
+    pub file: Arc<SourceFile>,
     /// The pattern, as it was written.
     pub pattern: String,
     /// Its line, from 1.
@@ -211,8 +217,8 @@ impl std::fmt::Display for IgnoredBy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "it is excluded by line {} of the ignore file ({})",
-            self.line, self.pattern
+            "it is excluded by line {} of {} ({})",
+            self.line, self.file.name, self.pattern
         )
     }
 }

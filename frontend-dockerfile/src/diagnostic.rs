@@ -16,6 +16,7 @@
 
 use std::fmt;
 
+use crate::expand::ExpandError;
 use crate::span::{SourceText, Span};
 
 /// An excerpt shows at most this many characters of a line.
@@ -58,6 +59,8 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it, if we know.
     pub help: Option<String>,
+    /// Whether the words are wrong as they stand, whatever the values of variables in them.
+    pub syntax: bool,
 }
 
 impl Diagnostic {
@@ -69,6 +72,58 @@ impl Diagnostic {
             span,
             message: message.into(),
             help: None,
+            syntax: false,
+        }
+    }
+
+    /// Returns the error that a word at `span` cannot be expanded.
+    pub(crate) fn expansion(span: Span, error: &ExpandError) -> Self {
+        use ExpandError as E;
+        let literal = "a `$` that means itself is written `\\$`";
+        let (message, help) = match error {
+            E::UnmatchedQuote(quote) => (
+                format!("no closing {quote}"),
+                "close it, or write `\\` in front of a quote that means itself".to_owned(),
+            ),
+            // What stands where a modifier would shows that the brace was forgotten.
+            E::UnsupportedModifier(found) if found.trim_matches(['"', '\'']).trim().is_empty() => (
+                "`${` without its `}`".to_owned(),
+                format!("add the `}}`; {literal}"),
+            ),
+            E::MissingBrace => (
+                "`${` without its `}`".to_owned(),
+                format!("add the `}}`; {literal}"),
+            ),
+            E::BadSubstitution => (
+                "`${` without the name of a variable".to_owned(),
+                format!("write `${{NAME}}`; {literal}"),
+            ),
+            E::MissingSlash => (
+                "a replacement without its second `/`".to_owned(),
+                "write `${NAME/pattern/replacement}`, or add the `}` behind the name".to_owned(),
+            ),
+            E::UnsupportedModifier(modifier) => (
+                format!("`{modifier}` cannot follow the name of a variable"),
+                "known are `:-` `-` `:+` `+` `:?` `?` `#` `##` `%` `%%` `/` `//`".to_owned(),
+            ),
+            E::BadPattern { pattern, .. } => (
+                format!("bad pattern `{pattern}`"),
+                "a backslash is for `*`, `?`, `}`, `/` and the backslash itself".to_owned(),
+            ),
+            E::Required { name, message } => (
+                match message.strip_prefix("is not allowed to be ") {
+                    Some(state) => format!("`{name}` must not be {state}"),
+                    None => format!("`{name}` is required: {message}"),
+                },
+                format!(
+                    "give it a value above, or declare `ARG {name}` and build with `--build-arg {name}=VALUE`"
+                ),
+            ),
+            other => return Self::error(span, other.to_string()),
+        };
+        Self {
+            syntax: !matches!(error, E::Required { .. }),
+            ..Self::error(span, message).help(help)
         }
     }
 
@@ -97,26 +152,36 @@ impl Diagnostic {
 
     /// Returns the text of the problem with its place in `source`, ending in a line break.
     pub fn render(&self, source: &SourceText) -> String {
-        let position = source.position(self.span.start);
-        let number = position.line.to_string();
-        let blank = " ".repeat(number.len());
-        let excerpt = Excerpt::new(source, self.span);
         let rule = self
             .rule
             .map_or_else(String::new, |rule| format!("[{rule}]"));
-        let mut out = format!(
-            "{}{rule}: {}\n {blank}--> {}:{position}\n {blank} |\n {number} | {}\n {blank} | {}\n",
-            self.level,
-            self.message,
-            source.name(),
-            excerpt.text,
-            excerpt.carets,
-        );
+        let excerpt = self.excerpt(source);
+        let mut out = format!("{}{rule}: {}\n{excerpt}", self.level, self.message);
         if let Some(help) = &self.help {
+            let blank = gutter(source, self.span);
             out.extend([" ", &blank, " hint: ", help, "\n"]);
         }
         out
     }
+
+    /// Returns the place of the problem in `source`, the line there, and carets below the words.
+    pub fn excerpt(&self, source: &SourceText) -> String {
+        let position = source.position(self.span.start);
+        let blank = gutter(source, self.span);
+        let excerpt = Excerpt::new(source, self.span);
+        format!(
+            " {blank}--> {}:{position}\n {blank} |\n {} | {}\n {blank} | {}\n",
+            source.name(),
+            position.line,
+            excerpt.text,
+            excerpt.carets,
+        )
+    }
+}
+
+/// Returns blanks as wide as the number of the line.
+fn gutter(source: &SourceText, span: Span) -> String {
+    " ".repeat(source.position(span.start).line.to_string().len())
 }
 
 /// One line of the file, made fit to print, and the carets under it.

@@ -30,14 +30,20 @@ pub enum DockerfileError {
     Ignore {
         /// The name shown for it.
         file: String,
+        /// The line, with carets below it; empty if it is about no line.
+        excerpt: String,
         /// What is wrong.
         source: ParsePatternError,
     },
     /// A base image cannot be had.
-    #[error("cannot use the base image of {place}")]
+    #[error("cannot use the image named in {place}")]
     BaseImage {
         /// File, line and column of the name.
         place: String,
+        /// The line that names it, with carets below the name.
+        excerpt: String,
+        /// What to do about it, if the name is nearly that of a stage.
+        hint: Option<String>,
         /// Why.
         #[source]
         source: Box<ResolveError>,

@@ -9,7 +9,7 @@
 //! `Observed:` BuildKit 73ed6825 `instructions/bflag.go`.
 
 use crate::diagnostic::Diagnostic;
-use crate::span::Word;
+use crate::span::{Span, Word};
 use crate::suggest;
 
 /// What a flag takes.
@@ -29,13 +29,14 @@ pub(crate) struct Flags {
 impl Flags {
     /// Checks `words`; problems are added to `problems`.
     pub(crate) fn parse(
+        instruction: &str,
         words: &[Word],
         known: &[(&'static str, FlagKind)],
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
         let mut flags = Self::default();
         for word in words {
-            match flags.check(word, known) {
+            match flags.check(instruction, word, known) {
                 Ok(flag) => flags.given.push(flag),
                 Err(problem) => problems.push(problem),
             }
@@ -45,6 +46,7 @@ impl Flags {
 
     fn check(
         &self,
+        instruction: &str,
         word: &Word,
         known: &[(&'static str, FlagKind)],
     ) -> Result<(&'static str, Word), Diagnostic> {
@@ -54,22 +56,11 @@ impl Flags {
             None => (text, None),
         };
         let Some(&(name, kind)) = known.iter().find(|(candidate, _)| *candidate == name) else {
-            let hint = suggest::nearest(name, known.iter().map(|(name, _)| *name));
-            let message = format!("unknown flag `--{name}`");
-            let help = match (hint, known) {
-                (Some(near), _) => format!("did you mean `--{near}`?"),
-                (None, []) => "this instruction has no flags".to_owned(),
-                (None, _) => {
-                    let names: Vec<String> =
-                        known.iter().map(|(name, _)| format!("--{name}")).collect();
-                    format!("known flags: {}", names.join(", "))
-                }
-            };
-            return Err(Diagnostic::error(word.span, message).help(help));
+            return Err(unknown(instruction, name, word.span, known));
         };
         if kind != FlagKind::List && self.given.iter().any(|(given, _)| *given == name) {
-            let message = format!("duplicate flag `--{name}`");
-            return Err(Diagnostic::error(word.span, message).help("give it once"));
+            let message = format!("`--{name}` is given twice");
+            return Err(Diagnostic::error(word.span, message).help("keep one of them"));
         }
         let value = match (kind, value) {
             (FlagKind::Bool, None) => "true".to_owned(),
@@ -77,13 +68,13 @@ impl Flags {
                 if let lower @ ("true" | "false") = value.to_ascii_lowercase().as_str() {
                     lower.to_owned()
                 } else {
-                    let message =
-                        format!("expecting a boolean value for flag `--{name}`, not `{value}`");
-                    return Err(Diagnostic::error(word.span, message).help("use `true` or `false`"));
+                    let message = format!("`--{name}` cannot be `{value}`");
+                    return Err(Diagnostic::error(word.span, message)
+                        .help("write it alone, or with `=true` or `=false`"));
                 }
             }
             (_, None) => {
-                let message = format!("missing a value on flag `--{name}`");
+                let message = format!("`--{name}` needs a value");
                 return Err(
                     Diagnostic::error(word.span, message).help(format!("write `--{name}=VALUE`"))
                 );
@@ -112,10 +103,29 @@ impl Flags {
     }
 }
 
+fn unknown(
+    instruction: &str,
+    name: &str,
+    span: Span,
+    known: &[(&'static str, FlagKind)],
+) -> Diagnostic {
+    let names = known.iter().map(|(name, _)| *name);
+    let help = match (suggest::nearest(name, names.clone()), known) {
+        (Some(near), _) => format!("did you mean `--{near}`?"),
+        (None, []) => {
+            format!("it has no flags; write `{instruction} -- --{name}` if this is an argument")
+        }
+        (None, _) => {
+            let names: Vec<String> = names.map(|name| format!("--{name}")).collect();
+            format!("it knows {}", names.join(", "))
+        }
+    };
+    Diagnostic::error(span, format!("{instruction} has no flag `--{name}`")).help(help)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::span::Span;
 
     #[test]
     fn each_error_family_of_flags() {
@@ -125,20 +135,14 @@ mod tests {
             ("exclude", FlagKind::List),
         ];
         for (words, message) in [
-            (&["--lnik"][..], Some("unknown flag `--lnik`")),
-            (&["--chown"], Some("missing a value on flag `--chown`")),
+            (&["--lnik"][..], Some("COPY has no flag `--lnik`")),
+            (&["--chown"], Some("`--chown` needs a value")),
             (
                 &["--chown=a", "--chown=b"],
-                Some("duplicate flag `--chown`"),
+                Some("`--chown` is given twice"),
             ),
-            (
-                &["--link="],
-                Some("expecting a boolean value for flag `--link`, not ``"),
-            ),
-            (
-                &["--link=1"],
-                Some("expecting a boolean value for flag `--link`, not `1`"),
-            ),
+            (&["--link="], Some("`--link` cannot be ``")),
+            (&["--link=1"], Some("`--link` cannot be `1`")),
             (
                 &["--link=TRUE", "--exclude=a", "--exclude=b", "--chown="],
                 None,
@@ -149,7 +153,7 @@ mod tests {
                 .map(|w| Word::new(*w, Span::default()))
                 .collect();
             let mut problems = Vec::new();
-            Flags::parse(&words, &known, &mut problems);
+            Flags::parse("COPY", &words, &known, &mut problems);
             assert_eq!(
                 problems.first().map(|p| p.message.as_str()),
                 message,

@@ -17,15 +17,17 @@ use crate::diagnostic::Diagnostic;
 use crate::epoch::{EPOCH_ARG, Epoch, EpochNames, EpochProblem};
 use crate::error::DockerfileError;
 use crate::expand::Variables;
+use crate::foresee;
 use crate::instruction::mount::parse_bool;
 use crate::lower::external::{self, External, ExternalImage, Images};
 use crate::lower::{Sources, lower};
 
 use crate::options::BuildInput;
-use crate::parse::{self, Dockerfile};
+use crate::parse::{self, Dockerfile, Reading};
 use crate::scope::{self, Environment};
 use crate::span::{Span, Word};
 use crate::stages::{self, Base, StageGraph};
+use crate::suggest;
 use graph::pattern::Patterns;
 
 /// The build argument that makes an index of one image too.
@@ -44,9 +46,14 @@ impl Frontend for DockerfileFrontend {
         input: &BuildInput,
         resolver: &R,
     ) -> Result<Plan, DockerfileError> {
-        let parsed = parse::parse(&input.source);
-        let dockerfile =
-            parsed.map_err(|problems| DockerfileError::invalid(&input.source, problems))?;
+        let Reading {
+            dockerfile,
+            problems,
+            stages_known,
+        } = parse::read(&input.source);
+        if !stages_known {
+            return Err(DockerfileError::invalid(&input.source, problems));
+        }
         let ignore = read_ignore(input)?;
         if let Err(message) = input.options.context.source(&input.options) {
             return Err(DockerfileError::Context(message));
@@ -71,6 +78,7 @@ impl Frontend for DockerfileFrontend {
             let build = PlatformBuild {
                 input,
                 dockerfile: &dockerfile,
+                problems: &problems,
                 ignore: &ignore,
                 file: &file,
                 platform: &platform.normalized(),
@@ -112,6 +120,9 @@ pub(crate) fn read_ignore(input: &BuildInput) -> Result<Patterns, DockerfileErro
     };
     Patterns::parse(source.text()).map_err(|error| DockerfileError::Ignore {
         file: source.name().to_owned(),
+        excerpt: error.line().map_or_else(String::new, |line| {
+            Diagnostic::error(source.line_span(line), "").excerpt(source)
+        }),
         source: error,
     })
 }
@@ -121,6 +132,8 @@ pub(crate) fn read_ignore(input: &BuildInput) -> Result<Patterns, DockerfileErro
 pub(crate) struct PlatformBuild<'a> {
     pub(crate) input: &'a BuildInput,
     pub(crate) dockerfile: &'a Dockerfile,
+    /// Those of the text itself: with any, nothing is built, but the rest is checked too.
+    pub(crate) problems: &'a [Diagnostic],
     pub(crate) ignore: &'a Patterns,
     pub(crate) file: &'a Arc<SourceFile>,
     pub(crate) platform: &'a Platform,
@@ -218,7 +231,7 @@ impl PlatformBuild<'_> {
 
     /// Reads the global scope and the stages, and reports what is wrong with them.
     fn check(&self) -> Result<Checked, DockerfileError> {
-        let mut problems = Vec::new();
+        let mut problems = self.problems.to_vec();
         let options = &self.input.options;
         let mut scope = scope::global(self.dockerfile, options, self.platform, &mut problems);
         match self.found_epoch {
@@ -238,8 +251,12 @@ impl PlatformBuild<'_> {
         if stages.stages.is_empty() {
             return Err(self.invalid(problems));
         }
-        let target = self.target(&stages)?;
+        let target = match self.target(&stages) {
+            Err(_) if !problems.is_empty() => return Err(self.invalid(problems)),
+            target => target?,
+        };
         problems.extend(stages.check(target));
+        problems.extend(self.foresee(&stages, target, &scope));
         if problems.is_empty() {
             Ok(Checked {
                 scope,
@@ -249,6 +266,47 @@ impl PlatformBuild<'_> {
         } else {
             Err(self.invalid(problems))
         }
+    }
+
+    /// Finds problems of steps before anything is asked: as far as they do not depend on what the
+    /// base images say.
+    fn foresee(&self, stages: &StageGraph, target: usize, scope: &Environment) -> Vec<Diagnostic> {
+        let mut stages = stages.clone();
+        let mut problems = foresee::names(&stages, &self.input.options, self.platform);
+        if !problems.is_empty() {
+            return problems;
+        }
+        foresee::add_triggers(&mut stages, target, &mut problems);
+        problems.extend(stages.check(target));
+        let Ok(wanted) = self.wanted(&stages, target, &Images::new()) else {
+            return problems;
+        };
+        let images = wanted
+            .into_iter()
+            .map(|one| {
+                (
+                    (one.image.reference, one.platform),
+                    foresee::unknown_image(),
+                )
+            })
+            .collect();
+        let sources = Sources {
+            input: self.input,
+            file: self.file,
+            ignore: self.ignore,
+            escape: self.dockerfile.escape,
+            scope,
+            stages: &stages,
+            images: &images,
+            platform: self.platform,
+            explicit_platform: self.explicit,
+            multi_platform: self.multi,
+            target,
+            epoch: None,
+        };
+        let found = lower(sources, &mut Graph::new()).err().unwrap_or_default();
+        problems.extend(foresee::certain(found, &self.input.source, &stages));
+        problems
     }
 
     fn invalid(&self, problems: Vec<Diagnostic>) -> DockerfileError {
@@ -326,10 +384,31 @@ impl PlatformBuild<'_> {
 
     fn base_image(&self, span: Span, error: ResolveError) -> DockerfileError {
         let source = &self.input.source;
+        let problem = Diagnostic::error(span, "");
         DockerfileError::BaseImage {
             place: format!("{}:{}", source.name(), source.position(span.start)),
+            excerpt: problem.excerpt(source),
+            hint: self.meant_stage(&error),
             source: Box::new(error),
         }
+    }
+
+    /// Returns the hint that an image which does not exist was meant to be a stage.
+    fn meant_stage(&self, error: &ResolveError) -> Option<String> {
+        let (ResolveError::NotFound { reference, .. } | ResolveError::Failed { reference, .. }) =
+            error
+        else {
+            return None;
+        };
+        let familiar = reference.familiar();
+        let name = familiar.strip_suffix(":latest").unwrap_or(&familiar);
+        let stages = self.dockerfile.stages.iter();
+        let names: Vec<String> = stages.filter_map(|stage| stage.from.stage_name()).collect();
+        if name.bytes().all(|b| b.is_ascii_digit()) {
+            return Some("mounts know stages by their names only".to_owned());
+        }
+        let near = suggest::nearest(name, names.iter().map(String::as_str))?;
+        Some(format!("did you mean the stage `{near}`?"))
     }
 
     /// Returns the images that reached stages need and that were not asked for yet.

@@ -19,6 +19,7 @@ mod error;
 pub mod expand;
 pub mod explain;
 mod flags;
+mod foresee;
 pub mod format;
 mod frontend;
 mod git_url;
@@ -35,8 +36,9 @@ mod paths;
 mod scope;
 pub mod span;
 mod stages;
-mod suggest;
 mod words;
+
+use graph::suggest;
 
 pub use ast::AstText;
 pub use context::{MainContext, NamedContext, context_name};

@@ -42,6 +42,8 @@ pub(crate) struct Reading {
     pub(crate) dockerfile: Dockerfile,
     /// Every problem that makes a build impossible, in the order of the file.
     pub(crate) problems: Vec<Diagnostic>,
+    /// Whether the stages are those of the file, so that it makes sense to check them.
+    pub(crate) stages_known: bool,
 }
 
 /// Parses a Dockerfile.
@@ -62,9 +64,13 @@ pub fn parse(source: &SourceText) -> Result<Dockerfile, Vec<Diagnostic>> {
 pub(crate) fn read(source: &SourceText) -> Reading {
     let mut problems = Vec::new();
     let lines = lines::split(source, &mut problems);
+    let mut stages_known = problems.is_empty();
     let mut instructions = Vec::with_capacity(lines.logical.len());
     for line in lines.logical {
-        instructions.extend(instruction::parse(&line, lines.escape, &mut problems));
+        match instruction::parse(&line, lines.escape, &mut problems) {
+            Some(instruction) => instructions.push(instruction),
+            None => stages_known &= !instruction::may_be_from(line.text()),
+        }
     }
     let mut dockerfile = Dockerfile {
         directives: lines.directives,
@@ -87,9 +93,11 @@ pub(crate) fn read(source: &SourceText) -> Reading {
             .push(warning.help("remove the line: it will become an error in a future syntax"));
     }
     problems.sort_by_key(|problem| problem.span);
+    stages_known &= !dockerfile.stages.is_empty();
     Reading {
         dockerfile,
         problems,
+        stages_known,
     }
 }
 
@@ -150,9 +158,7 @@ pub(crate) fn parse_trigger(text: &str, span: Span) -> Result<Instruction, Vec<D
     for problem in &mut problems {
         problem.span = span;
         let trigger = text.lines().next().unwrap_or_default();
-        problem
-            .help
-            .get_or_insert_with(|| format!("in the ONBUILD trigger `{trigger}` of the base"));
+        problem.message = format!("{}, in `ONBUILD {trigger}` of the base", problem.message);
     }
     match instruction {
         Some(instruction) if problems.is_empty() => Ok(instruction),

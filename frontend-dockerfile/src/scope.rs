@@ -131,7 +131,7 @@ fn value(
     };
     match expander.expand(&default.text, scope) {
         Ok(result) => Ok(Some(result.text)),
-        Err(error) => Err(Diagnostic::error(default.span, error.to_string())),
+        Err(error) => Err(Diagnostic::expansion(default.span, &error)),
     }
 }
 

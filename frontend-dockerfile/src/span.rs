@@ -17,12 +17,12 @@ pub struct SourceText {
 
 /// The bytes of a Dockerfile are not UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is not UTF-8 text (byte {offset})")]
+#[error("{name}:{line} is not UTF-8 text")]
 pub struct NotTextError {
     /// The name shown for the file.
     pub name: String,
-    /// Offset of the first byte that does not belong.
-    pub offset: usize,
+    /// The first line with a byte that does not belong.
+    pub line: usize,
 }
 
 impl SourceText {
@@ -40,18 +40,32 @@ impl SourceText {
 
     /// Returns the text of `bytes`.
     ///
+    /// In comments other encodings are let pass, their letters replaced: old files have such names
+    /// of authors. `Observed:` BuildKit 73ed6825 reads them, and fails once such bytes reach a step.
+    ///
     /// # Errors
     ///
     /// [`NotTextError`] if they are not UTF-8.
     pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, NotTextError> {
         let name = name.into();
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self::new(name, text)),
-            Err(error) => Err(NotTextError {
-                name,
-                offset: error.utf8_error().valid_up_to(),
-            }),
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => return Ok(Self::new(name, text)),
+            Err(error) => error.into_bytes(),
+        };
+        let mut text = String::with_capacity(bytes.len());
+        for (index, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            // Below a heredoc a line with `#` in front may be content.
+            let comment = line.trim_ascii_start().starts_with(b"#") && !text.contains("<<");
+            match std::str::from_utf8(line) {
+                Ok(line) => text.push_str(line),
+                Err(_) if comment => text.push_str(&String::from_utf8_lossy(line)),
+                Err(_) => {
+                    let line = index + 1;
+                    return Err(NotTextError { name, line });
+                }
+            }
         }
+        Ok(Self::new(name, text))
     }
 
     /// Returns the name shown for the file.
@@ -82,6 +96,13 @@ impl SourceText {
         };
         let end = self.line_starts.get(number).copied();
         self.text[start..end.unwrap_or(self.text.len())].trim_end_matches(['\n', '\r'])
+    }
+
+    /// Returns where a line counted from 1 stands, without its end; no line stands at the end.
+    pub fn line_span(&self, number: usize) -> Span {
+        let start = number.checked_sub(1).and_then(|i| self.line_starts.get(i));
+        let start = start.copied().unwrap_or(self.text.len());
+        Span::new(start, start + self.line(number).len())
     }
 
     /// Returns the last character border at or before `offset`.
@@ -159,6 +180,24 @@ impl Word {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_encodings_are_let_pass_in_comments_only() {
+        let read = |bytes: &[u8]| SourceText::from_bytes("f", bytes.to_vec());
+        let lossy = read(b"FROM a\n # caf\xe9\n").unwrap();
+        assert_eq!(lossy.text(), "FROM a\n # caf\u{fffd}\n");
+        for (bytes, line) in [
+            (&b"FROM a\nENV a=caf\xe9\n"[..], 2),
+            (b"FROM a\nRUN <<E\n# caf\xe9\nE\n", 3),
+            (b"\xff\xfeF\0R\0O\0M\0", 1),
+        ] {
+            let error = read(bytes).unwrap_err();
+            assert_eq!(
+                (error.line, error.to_string()),
+                (line, format!("f:{line} is not UTF-8 text"))
+            );
+        }
+    }
 
     #[test]
     fn positions_count_lines_and_characters_from_one() {

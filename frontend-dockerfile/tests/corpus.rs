@@ -129,6 +129,21 @@ fn shown(error: &DockerfileError) -> String {
         DockerfileError::UnknownTarget {
             hint: Some(hint), ..
         } => format!("error: {error}\n hint: {hint}\n"),
+        DockerfileError::Ignore {
+            excerpt, source, ..
+        } => {
+            format!("{excerpt}error: {error}\ncause: {source}\n")
+        }
+        DockerfileError::BaseImage {
+            excerpt,
+            hint,
+            source,
+            ..
+        } => {
+            let hint = hint.as_ref().map(|hint| format!(" hint: {hint}\n"));
+            let hint = hint.unwrap_or_default();
+            format!("{excerpt}error: {error}\ncause: {source}\n{hint}")
+        }
         other => match other.source() {
             Some(cause) => format!("error: {other}\ncause: {cause}\n"),
             None => format!("error: {other}\n"),
@@ -207,4 +222,29 @@ pub(crate) fn golden(path: &Path, found: &str) {
         "{} differs; set {BLESS}=1 to accept.\n--- expected\n{expected}\n--- found\n{found}",
         path.display()
     );
+}
+
+#[test]
+fn files_and_lines_that_are_too_long_are_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/errors");
+    let long = "a".repeat(frontend_dockerfile::LINE_BYTES_MAX);
+    for (name, text) in [
+        (
+            "too-long-line",
+            format!("FROM alpine\nRUN {long}\nRUNN x\n"),
+        ),
+        ("too-long-comment", format!("FROM alpine\n#{long}\n")),
+        (
+            "too-large",
+            "#\n".repeat(frontend_dockerfile::FILE_BYTES_MAX / 2 + 1),
+        ),
+        (
+            "too-many-stages",
+            "FROM scratch\n".repeat(frontend_dockerfile::STAGES_MAX + 1),
+        ),
+    ] {
+        let source = SourceText::new(format!("{name}.dockerfile"), text);
+        let error = lower(&source).expect_err(name);
+        golden(&folder.join(name).with_extension("txt"), &shown(&error));
+    }
 }

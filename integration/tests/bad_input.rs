@@ -10,7 +10,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use integration::peers::BUSYBOX;
-use integration::{Answer, Finished, LyingRegistry, Program, Random, Requirement, TestEnv, lacks};
+use integration::{
+    Answer, Finished, LyingRegistry, Program, Random, Requirement, TestEnv, lacks, workspace_root,
+};
 use serde_json::json;
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -64,6 +66,51 @@ fn unknown_instructions_and_flags_are_all_shown_with_their_place() {
         failed.text().contains("hint"),
         "a typing error gets a hint: {failed}"
     );
+}
+
+/// The files are those whose full messages the frontend's own tests hold.
+#[test]
+fn every_error_family_of_a_dockerfile_exits_with_3_before_anything_runs() {
+    let name = "every_error_family_of_a_dockerfile_exits_with_3_before_anything_runs";
+    if lacks(name, &[BUSYBOX, Requirement::Root]) {
+        return;
+    }
+    let env = TestEnv::with_busybox();
+    let folder = workspace_root().join("frontend-dockerfile/tests/errors");
+    let mut checked = 0;
+    for entry in fs::read_dir(&folder)
+        .expect("the files are there")
+        .flatten()
+    {
+        let path = entry.path();
+        let text = fs::read_to_string(&path).expect("text");
+        let report = fs::read_to_string(path.with_extension("txt")).unwrap_or_default();
+        // Others need options, or an image that no registry has.
+        let plain = path
+            .extension()
+            .is_some_and(|extension| extension == "dockerfile")
+            && report.starts_with("error: ")
+            && !text.starts_with("#! ");
+        if !plain {
+            continue;
+        }
+        let title = report.lines().next().expect("a report has lines");
+        let file = env.path("Dockerfile");
+        let text = text.replace("alpine", "busybox");
+        fs::write(&file, &text).expect("the directory is ours");
+        let context = env.path("");
+        let failed = env.kiln(["build", "--progress", "plain", "-t", "refused:1"]);
+        let failed = failed.arg(&context).run().code(3);
+        let said = failed.text();
+        assert!(
+            said.contains(&title.replace("alpine", "busybox")),
+            "{title}: {said}"
+        );
+        assert!(!said.contains("#1 "), "a step was begun: {said}");
+        checked += 1;
+    }
+    assert!(checked > 70, "only {checked} files were tried");
+    nothing_is_left(&env, "refused:1");
 }
 
 #[test]

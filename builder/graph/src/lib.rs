@@ -25,6 +25,7 @@ pub mod path;
 pub mod pattern;
 mod render;
 mod run;
+pub mod suggest;
 mod vertex;
 
 pub use file::{

@@ -10,7 +10,7 @@ use cache::{
 use graph::VertexId;
 
 use super::filter::Choosing;
-use super::{Ops, Output, context};
+use super::{Ops, Output, context, similar};
 use crate::solver::key::Selector;
 use crate::step_error::StepError;
 
@@ -29,10 +29,7 @@ pub(crate) fn checksum(
             let index = ContentIndex::remembered(&ops.store, &directory, context.source(&view));
             let index = index.map_err(|source| failed("/", source))?;
             combined(&index, selectors).map_err(|error| match error {
-                StepError::SourceNotFound { path, .. } => {
-                    let ignored = context.ignored_by(Path::new(&path));
-                    StepError::SourceNotFound { path, ignored }
-                }
+                StepError::SourceNotFound { path, .. } => context.not_found(path),
                 other => other,
             })
         }
@@ -46,6 +43,7 @@ pub(crate) fn checksum(
             let name = format!("snapshot {tree}");
             let index = ContentIndex::remembered(&ops.store, &name, tree_source);
             combined(&index.map_err(|source| failed("/", source))?, selectors)
+                .map_err(|error| similar::of_tree(error, &view))
         }
         Some(Output::Tree(None)) => {
             let required = selectors
@@ -56,6 +54,7 @@ pub(crate) fn checksum(
                 Some(selector) => Err(StepError::SourceNotFound {
                     path: selector.path.clone(),
                     ignored: None,
+                    similar: None,
                 }),
             }
         }
@@ -126,6 +125,7 @@ fn failed(path: &str, error: ContentError) -> StepError {
         ContentError::Source(SourceError::NotFound(path)) => StepError::SourceNotFound {
             path: path.to_string_lossy().into_owned(),
             ignored: None,
+            similar: None,
         },
         source => StepError::Checksum {
             path: path.into(),

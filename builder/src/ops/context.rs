@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cache::{SnapshotId, Source, SourceOwners, View};
+use graph::SourceFile;
 use graph::pattern::Patterns;
 
 use super::filter::Excluding;
-use super::{Ops, file};
+use super::{Ops, file, similar};
 use crate::request::LocalContext;
 use crate::result::{self, LayerNote, Origin};
 use crate::step_error::{IgnoredBy, StepError};
@@ -17,7 +19,7 @@ use crate::step_error::{IgnoredBy, StepError};
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) directory: PathBuf,
-    ignore: Option<(Excluding, String)>,
+    ignore: Option<(Excluding, Arc<SourceFile>)>,
 }
 
 /// Returns the contexts of a request by name.
@@ -37,9 +39,9 @@ pub(crate) fn get<'o>(ops: &'o Ops, name: &str) -> Result<&'o Context, StepError
 impl Context {
     fn new(context: &LocalContext) -> Self {
         // The frontend has reported a malformed pattern as an error of the build by now.
-        let ignore = context.ignore.as_ref().and_then(|text| {
-            let patterns = Patterns::parse(text).ok()?;
-            (!patterns.is_empty()).then(|| (Excluding(patterns), text.clone()))
+        let ignore = context.ignore.as_ref().and_then(|file| {
+            let patterns = Patterns::parse(&file.text).ok()?;
+            (!patterns.is_empty()).then(|| (Excluding(patterns), Arc::clone(file)))
         });
         Self {
             directory: context.directory.clone(),
@@ -67,9 +69,44 @@ impl Context {
         }
     }
 
+    /// Returns the error that `path` is not part of the context, with what is known about why.
+    pub(crate) fn not_found(&self, path: String) -> StepError {
+        let ignored = self.ignored_by(Path::new(&path));
+        let similar = match &ignored {
+            Some(_) => None,
+            None => self.view().ok().and_then(|view| {
+                similar::path(&view, Path::new(&path), &|path| self.is_excluded(path))
+            }),
+        };
+        StepError::SourceNotFound {
+            path,
+            ignored,
+            similar,
+        }
+    }
+
+    /// Returns whether a build sees nothing at `path`, as far as one look tells.
+    pub(crate) fn lacks(&self, view: &View, path: &Path) -> bool {
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        if relative.as_os_str().is_empty() {
+            return false;
+        }
+        let ignore = self.ignore.as_ref().zip(relative.to_str());
+        let hidden = ignore.is_some_and(|((filter, _), relative)| {
+            let entry = filter.0.look(relative);
+            entry.decision.excluded && !entry.descend
+        });
+        hidden || matches!(view.lstat(Path::new("/").join(relative)), Ok(None))
+    }
+
+    fn is_excluded(&self, path: &str) -> bool {
+        let ignore = self.ignore.as_ref();
+        ignore.is_some_and(|(filter, _)| filter.0.matches(path).excluded)
+    }
+
     /// Returns the line of the ignore file that hides `path`, if one does and the path is there.
-    pub(crate) fn ignored_by(&self, path: &Path) -> Option<IgnoredBy> {
-        let (filter, text) = self.ignore.as_ref()?;
+    fn ignored_by(&self, path: &Path) -> Option<IgnoredBy> {
+        let (filter, file) = self.ignore.as_ref()?;
         let relative = path.strip_prefix("/").unwrap_or(path);
         let decision = filter.0.matches(relative.to_str()?);
         let line = decision.by.filter(|_| decision.excluded)?;
@@ -80,7 +117,8 @@ impl Context {
             .ok()?;
         there?;
         Some(IgnoredBy {
-            pattern: text.lines().nth(line - 1)?.trim().to_owned(),
+            file: Arc::clone(file),
+            pattern: file.text.lines().nth(line - 1)?.trim().to_owned(),
             line,
         })
     }

@@ -17,7 +17,7 @@ use graph::{
 };
 
 use super::filter::Choosing;
-use super::{Made, Ops, Output, context};
+use super::{Made, Ops, Output, context, similar};
 use crate::result::Origin;
 use crate::step_error::StepError;
 
@@ -126,20 +126,19 @@ impl Work<'_> {
                 let context = context::get(self.ops, name)?;
                 let view = context.view()?;
                 copy_from(&context.source(&view), copy, owner, upper).map_err(|error| match error {
-                    StepError::SourceNotFound { path, .. } => {
-                        let ignored = context.ignored_by(Path::new(&path));
-                        StepError::SourceNotFound { path, ignored }
-                    }
+                    StepError::SourceNotFound { path, .. } => context.not_found(path),
                     other => other,
                 })
             }
             Some(Output::Tree(Some(tree))) => {
                 let view = self.ops.store.view(*tree)?;
                 copy_from(&tree_source(&view), copy, owner, upper)
+                    .map_err(|error| similar::of_tree(error, &view))
             }
             Some(Output::Tree(None)) | None => Err(StepError::SourceNotFound {
                 path: copy.src.clone(),
                 ignored: None,
+                similar: None,
             }),
         }
     }
@@ -297,6 +296,7 @@ fn copy_failed(path: &str, error: CopyError) -> StepError {
         CopyError::Source(SourceError::NotFound(path)) => StepError::SourceNotFound {
             path: path.to_string_lossy().into_owned(),
             ignored: None,
+            similar: None,
         },
         source => StepError::Copy {
             path: path.into(),

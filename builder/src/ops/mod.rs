@@ -15,6 +15,8 @@ pub(crate) mod image;
 pub(crate) mod log;
 pub(crate) mod mounts;
 pub(crate) mod run;
+mod similar;
+pub(crate) mod sources;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

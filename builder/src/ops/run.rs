@@ -160,14 +160,10 @@ fn root_mount(run: &RunOp) -> Result<&Mount, StepError> {
 /// Checked here, at the executor, whatever frontend made the graph.
 fn check_consent(ops: &Ops, run: &RunOp) -> Result<(), StepError> {
     if run.security == SecurityMode::Insecure && !ops.entitlements.security_insecure {
-        return Err(StepError::NotAllowed(
-            "security.insecure (allow it with `--allow security.insecure`)",
-        ));
+        return Err(StepError::NotAllowed("security.insecure"));
     }
     if run.network == NetworkMode::Host && !ops.entitlements.network_host {
-        return Err(StepError::NotAllowed(
-            "network.host (allow it with `--allow network.host`)",
-        ));
+        return Err(StepError::NotAllowed("network.host"));
     }
     Ok(())
 }

@@ -91,7 +91,8 @@ pub(crate) struct SolveFailure {
 }
 
 impl SolveFailure {
-    fn new(vertex: VertexId, error: StepError) -> Self {
+    /// Returns the failure of `vertex`.
+    pub(crate) fn new(vertex: VertexId, error: StepError) -> Self {
         Self {
             vertex,
             error: Box::new(error),

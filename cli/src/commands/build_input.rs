@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use builder::{BuildRequest, Entitlements, LocalContext, Secrets, SourceAccess, SourcePins};
 use frontend_dockerfile::{BuildInput, BuildOptions, NamedContext, NoCache, SourceText};
-use graph::{ExtraHost, NetworkMode, ResolveMode, Ulimit};
+use graph::{ExtraHost, NetworkMode, ResolveMode, SourceFile, Ulimit};
 use oci::Platform;
 
 use super::build_output::{compression, outputs, tags};
@@ -242,7 +243,7 @@ fn contexts(
 ) -> BTreeMap<String, LocalContext> {
     let mut contexts = BTreeMap::new();
     if let Some(directory) = &source.directory {
-        let ignore = source.ignore.as_ref().map(|file| file.text().to_owned());
+        let ignore = source.ignore.as_ref().map(ignore_file);
         let main = LocalContext {
             directory: directory.clone(),
             ignore,
@@ -255,7 +256,7 @@ fn contexts(
         {
             let context = LocalContext {
                 directory: directory.clone(),
-                ignore: ignore.as_ref().map(|file| file.text().to_owned()),
+                ignore: ignore.as_ref().map(ignore_file),
             };
             contexts.insert(name.clone(), context);
         }
@@ -272,6 +273,13 @@ pub(super) fn layouts(given: &[(String, NamedContextArg)]) -> BTreeMap<String, P
             _ => None,
         })
         .collect()
+}
+
+fn ignore_file(file: &SourceText) -> Arc<SourceFile> {
+    Arc::new(SourceFile {
+        name: file.name().to_owned(),
+        text: file.text().to_owned(),
+    })
 }
 
 fn entitlements(args: &StepArgs) -> Entitlements {

@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use builder::{BuildError, BuildOutcome, FailedStep, StepError};
 use frontend_dockerfile::{Diagnostic, DockerfileError, Report, SourceText};
+use graph::SourceRange;
 use serde_json::{Value, json};
 
 use super::build_output::image_name;
 use crate::args::build::BuildArgs;
 use crate::progress::Progress;
-use crate::report::{Exit, Failure, git, step};
+use crate::report::{Exit, Failure, advice, git, step};
 
 /// Said where programs for another processor do not run.
 pub(super) const EMULATORS: &str =
@@ -103,10 +105,16 @@ pub(crate) fn frontend_failure(error: &DockerfileError) -> Failure {
         }
         DockerfileError::Violations(_) => Failure::from_error(Exit::Input, error)
             .hint("these are errors because of `check=error=true`"),
-        DockerfileError::BaseImage { source, .. } => {
-            let failure = Failure::from_error(Exit::Network, error);
-            match &**source {
-                graph::ResolveError::NotFound { reference, .. } => failure.hint(format!(
+        DockerfileError::BaseImage {
+            source,
+            excerpt,
+            hint,
+            ..
+        } => {
+            let failure = Failure::from_error(Exit::Network, error).body(excerpt.clone());
+            match (&**source, hint) {
+                (_, Some(hint)) => failure.hint(hint.clone()),
+                (graph::ResolveError::NotFound { reference, .. }, None) => failure.hint(format!(
                     "is the name right? A base image can also be made of a tar file: `kiln import FILE {}`",
                     reference.familiar()
                 )),
@@ -114,6 +122,9 @@ pub(crate) fn frontend_failure(error: &DockerfileError) -> Failure {
             }
         }
         DockerfileError::EpochSource(_) => Failure::from_error(Exit::Network, error),
+        DockerfileError::Ignore { excerpt, .. } => {
+            Failure::from_error(Exit::Input, error).body(excerpt.clone())
+        }
         _ => Failure::from_error(Exit::Input, error),
     }
 }
@@ -135,12 +146,35 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
     {
         body = step::excerpt(location);
     }
+    if let StepError::SourceNotFound {
+        ignored: Some(ignored),
+        ..
+    } = &failed.error
+    {
+        let line = u32::try_from(ignored.line).unwrap_or(u32::MAX);
+        body.push_str(&step::excerpt(&SourceRange {
+            file: Arc::clone(&ignored.file),
+            start_line: line,
+            end_line: line,
+        }));
+    }
     let failure = Failure::from_error(exit(&failed.error), failed).body(body);
     let failure = failure.with_known_hints(&failed.error);
     let failure = match &failed.error {
-        StepError::NotAllowed(_) => {
-            failure.hint("allow it: --allow network.host or --allow security.insecure")
-        }
+        StepError::SourceNotFound {
+            path,
+            ignored: Some(ignored),
+            ..
+        } => failure.hint(format!(
+            "let it in: add `!{}` below `{}`",
+            path.trim_start_matches('/'),
+            ignored.pattern
+        )),
+        StepError::SourceNotFound {
+            similar: Some(similar),
+            ..
+        } => failure.hint(format!("did you mean `{similar}`?")),
+        StepError::NotAllowed(what) => failure.hint(format!("allow it: --allow {what}")),
         StepError::Device(builder::DeviceError::NotAllowed(name)) => {
             failure.hint(format!("allow it: --allow device={name}, or --allow device for all"))
         }
@@ -153,6 +187,10 @@ fn step_failure(failed: &FailedStep, shown: &Progress) -> Failure {
         }
         StepError::Git { source, .. } => git::with_hints(failure, source),
         _ => failure,
+    };
+    let failure = match advice::step(&failed.error) {
+        Some(advice) => failure.hint(advice),
+        None => failure,
     };
     match &failed.log {
         Some(path) => failure.hint(format!("the whole output is in {}", path.display())),

@@ -112,7 +112,8 @@ fn source(name: &str, text: impl Read) -> Result<SourceText, Failure> {
         let message = format!("{name} is larger than {FILE_BYTES_MAX} bytes");
         return Err(Failure::new(Exit::Input, message));
     }
-    SourceText::from_bytes(name, bytes).map_err(|error| Failure::from_error(Exit::Input, &error))
+    SourceText::from_bytes(name, bytes)
+        .map_err(|error| Failure::from_error(Exit::Input, &error).hint("save the file as UTF-8"))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

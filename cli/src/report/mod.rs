@@ -12,6 +12,7 @@
 //!
 //! Spec: the table of exit codes in `docs/ARCHITECTURE.md`.
 
+pub(crate) mod advice;
 mod classify;
 pub(crate) mod git;
 pub(crate) mod step;

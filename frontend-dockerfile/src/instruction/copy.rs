@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! ADD and COPY: where from, where to, and how.
 
-use super::Request;
+use super::{Request, mount};
 use crate::diagnostic::Diagnostic;
 use crate::flags::{FlagKind, Flags};
 use crate::lines::{Heredoc, heredoc};
@@ -77,11 +77,10 @@ pub(super) fn parse_copy(request: &mut Request<'_, '_>) -> Result<Transfer, Diag
         .as_ref()
         .filter(|from| from.text.contains('$'))
     {
-        return Err(Diagnostic::error(
-            from.span,
-            "variable expansion is not supported for `--from`",
-        )
-        .help("define a stage with FROM and a global ARG, and name that stage here"));
+        return Err(
+            Diagnostic::error(from.span, "`--from` cannot contain variables")
+                .help(mount::FROM_HELP),
+        );
     }
     Ok(transfer)
 }
@@ -97,12 +96,12 @@ fn parse(
         (Some(destination), false) => destination,
         (Some(only), true) => {
             let message =
-                format!("{name} requires at least two arguments, but only one was provided");
+                format!("{name} requires a source and a destination, and this is one of them");
             return Err(
                 Diagnostic::error(only.span, message).help("add the destination at the end")
             );
         }
-        (None, _) => return Err(request.missing("at least two arguments")),
+        (None, _) => return Err(request.missing("a source and a destination")),
     };
     if heredoc::opening(&destination.text).is_some() {
         let message = format!("{name} cannot use a heredoc as destination");

@@ -4,7 +4,7 @@
 use super::Request;
 use crate::diagnostic::Diagnostic;
 use crate::lines::Slice;
-use crate::span::Word;
+use crate::span::{Span, Word};
 use crate::words;
 
 /// One `name=value` of ENV or LABEL, quotes and variables still in place.
@@ -29,46 +29,55 @@ pub struct Argument {
 
 pub(super) fn parse_pairs(request: &mut Request<'_, '_>) -> Result<Vec<Pair>, Diagnostic> {
     request.flags(&[]);
-    let words = words::split_quoted(request.arguments, request.escape);
-    let Some(first) = words.first() else {
+    let pairs = pairs(request.name, request.arguments, request.escape)?;
+    if pairs.is_empty() {
         return Err(request.missing("at least one argument"));
-    };
-    if !first.text().contains('=') {
-        return Ok(vec![legacy_pair(request)?]);
     }
-    let mut pairs = Vec::with_capacity(words.len());
-    for word in words {
-        let Some((key, value)) = split_pair(word) else {
-            let message = format!(
-                "can't find `=` in `{}`: it must be of the form name=value",
-                word.text()
-            );
-            return Err(Diagnostic::error(word.span(), message)
-                .help("put a value that contains blanks in quotes"));
-        };
-        if key.text.is_empty() {
-            return Err(blank_name(request.name, word));
-        }
-        pairs.push(Pair {
+    match pairs.iter().find(|pair| pair.key.text.is_empty()) {
+        Some(pair) => Err(blank_name(request.name, pair.key.span.to(pair.value.span))),
+        None => Ok(pairs),
+    }
+}
+
+/// Checks that the arguments of the instruction `name` are pairs at all; there may be none.
+pub(super) fn check_pairs(
+    name: &str,
+    arguments: Slice<'_>,
+    escape: char,
+) -> Result<(), Diagnostic> {
+    pairs(name, arguments, escape).map(drop)
+}
+
+fn pairs(name: &str, arguments: Slice<'_>, escape: char) -> Result<Vec<Pair>, Diagnostic> {
+    let words = words::split_quoted(arguments, escape);
+    if words
+        .first()
+        .is_some_and(|first| !first.text().contains('='))
+    {
+        return Ok(vec![legacy_pair(name, arguments)?]);
+    }
+    let pair = |word: Slice<'_>| {
+        let (key, value) = split_pair(word).ok_or_else(|| {
+            let message = format!("no `=` in `{}`", word.text());
+            Diagnostic::error(word.span(), message).help(format!(
+                "write `{name} name=value`, and put a value that contains blanks in quotes"
+            ))
+        })?;
+        Ok(Pair {
             key,
             value,
             legacy: false,
-        });
-    }
-    Ok(pairs)
+        })
+    };
+    words.into_iter().map(pair).collect()
 }
 
-fn legacy_pair(request: &Request<'_, '_>) -> Result<Pair, Diagnostic> {
-    let (key, value) = words::split_first(request.arguments);
+fn legacy_pair(name: &str, arguments: Slice<'_>) -> Result<Pair, Diagnostic> {
+    let (key, value) = words::split_first(arguments);
     if value.is_empty() {
-        let message = format!("{} must have two arguments", request.name);
-        return Err(
-            Diagnostic::error(request.arguments.span(), message).help(format!(
-                "write `{} {}=value`",
-                request.name,
-                key.text()
-            )),
-        );
+        let message = format!("{name} `{}` has no value", key.text());
+        return Err(Diagnostic::error(key.span(), message)
+            .help(format!("write `{name} {}=value`", key.text())));
     }
     Ok(Pair {
         key: key.word(),
@@ -77,8 +86,8 @@ fn legacy_pair(request: &Request<'_, '_>) -> Result<Pair, Diagnostic> {
     })
 }
 
-pub(super) fn parse_arg(request: &mut Request<'_, '_>) -> Result<Vec<Argument>, Diagnostic> {
-    request.flags(&[]);
+/// Parses ARG. `Observed:` BuildKit drops words with `--` in front without looking at them.
+pub(super) fn parse_arg(request: &Request<'_, '_>) -> Result<Vec<Argument>, Diagnostic> {
     let words = words::split_quoted(request.arguments, request.escape);
     if words.is_empty() {
         return Err(request.missing("at least one argument"));
@@ -90,7 +99,7 @@ pub(super) fn parse_arg(request: &mut Request<'_, '_>) -> Result<Vec<Argument>, 
             None => (word.word(), None),
         };
         if key.text.is_empty() {
-            return Err(blank_name(request.name, word));
+            return Err(blank_name(request.name, word.span()));
         }
         arguments.push(Argument { key, default });
     }
@@ -102,6 +111,7 @@ fn split_pair(word: Slice<'_>) -> Option<(Word, Word)> {
     Some((word.sub(0, at).word(), word.from(at + 1).word()))
 }
 
-fn blank_name(name: &str, word: Slice<'_>) -> Diagnostic {
-    Diagnostic::error(word.span(), format!("{name} names can not be blank"))
+fn blank_name(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(span, format!("{name} with nothing before the `=`"))
+        .help(format!("write `{name} name=value`"))
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! FROM: `FROM [--platform=P] BASE [AS NAME]`.
 
+use oci::Reference;
+
 use super::Request;
 use crate::diagnostic::Diagnostic;
 use crate::flags::FlagKind;
@@ -48,9 +50,10 @@ pub(super) fn parse(request: &mut Request<'_, '_>) -> Result<From, Diagnostic> {
         }
     };
     if let Some(name) = name.filter(|name| !valid_stage_name(&name.text.to_lowercase())) {
-        let message = format!("invalid name for build stage: `{}`", name.text);
-        return Err(Diagnostic::error(name.span, message)
-            .help("a name starts with a letter and has only letters, digits, `-`, `_` and `.`"));
+        let message = format!("a stage cannot be called `{}`", name.text);
+        return Err(Diagnostic::error(name.span, message).help(
+            "a name starts with a letter and has only letters and digits, joined by `-`, `_` or `.`",
+        ));
     }
     Ok(From {
         base: base.clone(),
@@ -60,9 +63,14 @@ pub(super) fn parse(request: &mut Request<'_, '_>) -> Result<From, Diagnostic> {
     })
 }
 
+/// Returns whether a name in lower case may be that of a stage.
+///
+/// `Observed:` BuildKit looks every stage up among the named contexts, so the name must also be
+/// that of a repository.
 fn valid_stage_name(name: &str) -> bool {
+    let allowed =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b))
+        && name.bytes().all(allowed)
+        && name.parse::<Reference>().is_ok()
 }

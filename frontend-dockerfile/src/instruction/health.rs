@@ -66,19 +66,14 @@ pub(super) fn parse(request: &mut Request<'_, '_>) -> Result<Healthcheck, Diagno
     match kind.text().to_uppercase().as_str() {
         "" => Err(request.missing("at least one argument")),
         "NONE" => {
-            if let Some(flag) = request.flags.first() {
-                return Err(Diagnostic::error(
-                    flag.span,
-                    "HEALTHCHECK NONE takes no flags",
-                ));
+            // `Observed:` BuildKit does not look at flags here, and an empty list is no argument.
+            if rest.is_empty() || request.json(rest)?.is_some_and(|words| words.is_empty()) {
+                return healthcheck(&Flags::default(), HealthcheckTest::None);
             }
-            if !rest.is_empty() {
-                return Err(Diagnostic::error(
-                    rest.span(),
-                    "HEALTHCHECK NONE takes no arguments",
-                ));
-            }
-            healthcheck(&Flags::default(), HealthcheckTest::None)
+            Err(
+                Diagnostic::error(rest.span(), "HEALTHCHECK NONE takes no arguments")
+                    .help("write only `HEALTHCHECK NONE`, or `HEALTHCHECK CMD …` for a test"),
+            )
         }
         "CMD" => {
             let flags = request.flags(&FLAGS);
@@ -91,16 +86,16 @@ pub(super) fn parse(request: &mut Request<'_, '_>) -> Result<Healthcheck, Diagno
                 _ => rest.is_empty(),
             };
             if empty {
-                return Err(Diagnostic::error(
-                    kind.span(),
-                    "missing command after HEALTHCHECK CMD",
-                ));
+                return Err(
+                    Diagnostic::error(kind.span(), "HEALTHCHECK CMD without a command")
+                        .help("write e.g. `HEALTHCHECK CMD curl -f http://localhost/`"),
+                );
             }
             healthcheck(&flags, test)
         }
         _ => {
-            let message = format!("unknown type `{}` in HEALTHCHECK", kind.text());
-            Err(Diagnostic::error(kind.span(), message).help("try `HEALTHCHECK CMD …`"))
+            let message = format!("HEALTHCHECK takes CMD or NONE, not `{}`", kind.text());
+            Err(Diagnostic::error(kind.span(), message).help("write `HEALTHCHECK CMD …`"))
         }
     }
 }
@@ -122,13 +117,13 @@ fn duration(flags: &Flags, name: &str) -> Result<i64, Diagnostic> {
     };
     match parse_duration(&word.text) {
         None => {
-            let message = format!("invalid duration `{}` for `--{name}`", word.text);
+            let message = format!("`--{name}` cannot be `{}`", word.text);
             Err(Diagnostic::error(word.span, message)
                 .help("write a number with a unit, e.g. `30s` or `1m30s`"))
         }
         Some(value) if value != 0 && value < INTERVAL_MIN_NANOSECONDS => {
-            let message = format!("`--{name}` cannot be less than 1ms");
-            Err(Diagnostic::error(word.span, message))
+            let message = format!("`--{name}` cannot be less than 1ms, but for 0");
+            Err(Diagnostic::error(word.span, message).help("0 stands for the default"))
         }
         Some(value) => Ok(value),
     }
@@ -140,13 +135,10 @@ fn retries(flags: &Flags) -> Result<i64, Diagnostic> {
     };
     match word.text.parse::<i32>() {
         Ok(value) if value >= 0 => Ok(i64::from(value)),
-        Ok(_) => Err(Diagnostic::error(
-            word.span,
-            "`--retries` cannot be negative",
-        )),
-        Err(_) => {
-            let message = format!("invalid number `{}` for `--retries`", word.text);
-            Err(Diagnostic::error(word.span, message))
+        _ => {
+            let message = format!("`--retries` cannot be `{}`", word.text);
+            Err(Diagnostic::error(word.span, message)
+                .help("write a number from 0, which stands for the default, to 2147483647"))
         }
     }
 }

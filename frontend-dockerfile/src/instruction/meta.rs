@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The small instructions: EXPOSE, MAINTAINER, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR.
 
-use super::{KEYWORDS, Request};
+use super::{Request, env};
 use crate::diagnostic::Diagnostic;
+use crate::lines::Slice;
 use crate::span::Word;
-use crate::suggest;
 use crate::words;
 
 /// An instruction for a later build on top of the image.
@@ -19,6 +19,11 @@ pub struct Onbuild {
 /// Parses an instruction whose argument is the rest of the line, blanks included.
 pub(super) fn parse_one(request: &mut Request<'_, '_>) -> Result<Word, Diagnostic> {
     request.flags(&[]);
+    request.one()
+}
+
+/// Parses STOPSIGNAL. `Observed:` BuildKit drops words with `--` in front without looking at them.
+pub(super) fn parse_stopsignal(request: &Request<'_, '_>) -> Result<Word, Diagnostic> {
     request.one()
 }
 
@@ -40,10 +45,10 @@ pub(super) fn parse_volume(request: &mut Request<'_, '_>) -> Result<Vec<Word>, D
     for word in &mut words {
         word.text = word.text.trim().to_owned();
         if word.text.is_empty() {
-            return Err(Diagnostic::error(
-                word.span,
-                "a volume can not be an empty string",
-            ));
+            return Err(
+                Diagnostic::error(word.span, "the path of a volume is empty")
+                    .help("name a directory, e.g. `VOLUME /data`"),
+            );
         }
     }
     Ok(words)
@@ -57,33 +62,19 @@ pub(super) fn parse_onbuild(request: &mut Request<'_, '_>) -> Result<Onbuild, Di
     let inner = words::parts(request.arguments, request.escape);
     let keyword = inner.keyword.word();
     let upper = keyword.text.to_uppercase();
-    let name = match upper.as_str() {
+    match upper.as_str() {
         "ONBUILD" => {
-            return Err(Diagnostic::error(
-                keyword.span,
-                "ONBUILD ONBUILD is not allowed",
-            ));
+            let message = "ONBUILD cannot be the trigger of an ONBUILD";
+            return Err(Diagnostic::error(keyword.span, message)
+                .help("a trigger reaches one build on top, not the builds on top of that"));
         }
         "FROM" | "MAINTAINER" => {
-            let message = format!("{upper} is not allowed as an ONBUILD trigger");
-            return Err(Diagnostic::error(keyword.span, message));
+            let message = format!("{upper} cannot be the trigger of an ONBUILD");
+            return Err(Diagnostic::error(keyword.span, message)
+                .help("every other instruction can, e.g. `ONBUILD COPY . /src`"));
         }
-        other => KEYWORDS.into_iter().find(|known| *known == other),
-    };
-    let Some(name) = name else {
-        let message = format!("unknown instruction `{}` in ONBUILD", keyword.text);
-        return Err(Diagnostic::error(keyword.span, message)
-            .maybe_help(suggest::hint(&keyword.text, KEYWORDS)));
-    };
-    // Ours: what can never be carried out is refused here, not in the builds on top of the image.
-    super::kind(&mut Request {
-        name,
-        keyword: inner.keyword,
-        flags: inner.flags,
-        arguments: inner.arguments,
-        escape: request.escape,
-        problems: request.problems,
-    })?;
+        known => check_form(request, known, inner.arguments)?,
+    }
     // Observed: blanks at the end are stored too.
     let mut expression = request.arguments.to_line_end().text().to_owned();
     for heredoc in request.arguments.heredocs() {
@@ -95,4 +86,22 @@ pub(super) fn parse_onbuild(request: &mut Request<'_, '_>) -> Result<Onbuild, Di
         expression,
         keyword,
     })
+}
+
+/// Checks what is checked of a trigger before it runs: that its arguments can be taken apart.
+///
+/// `Observed:` BuildKit reads keyword, flags and values of a trigger only in the build on top.
+fn check_form(
+    request: &Request<'_, '_>,
+    keyword: &str,
+    arguments: Slice<'_>,
+) -> Result<(), Diagnostic> {
+    match keyword {
+        "ADD" | "CMD" | "COPY" | "ENTRYPOINT" | "RUN" | "SHELL" | "VOLUME" => {
+            super::json_words(keyword, arguments).map(drop)
+        }
+        "HEALTHCHECK" => super::json_words(keyword, words::split_first(arguments).1).map(drop),
+        "ENV" | "LABEL" => env::check_pairs(keyword, arguments, request.escape),
+        _ => Ok(()),
+    }
 }

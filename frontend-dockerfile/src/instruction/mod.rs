@@ -8,6 +8,8 @@
 //! `Docs:` Dockerfile reference. `Observed:` BuildKit 73ed6825 `instructions/parse.go`.
 
 mod copy;
+mod csv;
+mod device;
 mod duration;
 mod env;
 mod from;
@@ -17,13 +19,14 @@ pub(crate) mod mount;
 mod run;
 
 pub use copy::{InlineSource, Transfer};
+pub use device::Device;
 pub(crate) use duration::go_duration;
 pub use env::{Argument, Pair};
 pub use from::From;
 pub use health::{Healthcheck, HealthcheckTest};
 pub use meta::Onbuild;
 pub use mount::{Mount, MountKind, MountSpec, Sharing};
-pub use run::{CommandLine, Device, Network, Run};
+pub use run::{CommandLine, Network, Run};
 
 use crate::diagnostic::Diagnostic;
 use crate::flags::{FlagKind, Flags};
@@ -139,15 +142,17 @@ pub(crate) struct Request<'a, 'p> {
 impl<'a> Request<'a, '_> {
     /// Checks the flags against those the instruction knows.
     pub(crate) fn flags(&mut self, known: &[(&'static str, FlagKind)]) -> Flags {
-        Flags::parse(&self.flags, known, self.problems)
+        Flags::parse(self.name, &self.flags, known, self.problems)
     }
 
     /// Returns the error that the instruction lacks arguments.
     pub(crate) fn missing(&self, what: &str) -> Diagnostic {
-        Diagnostic::error(
-            self.keyword.span(),
-            format!("{} requires {what}", self.name),
-        )
+        let message = format!("{} requires {what}", self.name);
+        let problem = Diagnostic::error(self.keyword.span(), message);
+        match example(self.name) {
+            Some(example) => problem.help(format!("write e.g. `{example}`")),
+            None => problem,
+        }
     }
 
     /// Returns the whole argument text, which must not be empty.
@@ -160,18 +165,7 @@ impl<'a> Request<'a, '_> {
 
     /// Returns the strings of the JSON form, or nothing if this is the shell form.
     pub(crate) fn json(&self, arguments: Slice<'a>) -> Result<Option<Vec<Word>>, Diagnostic> {
-        match json_form::read(arguments) {
-            JsonForm::Strings(words) => Ok(Some(words)),
-            JsonForm::No => Ok(None),
-            JsonForm::NotStrings(span) => Err(Diagnostic::error(
-                span,
-                format!(
-                    "the JSON form of {} takes an array of strings only",
-                    self.name
-                ),
-            )
-            .help("put this element in double quotes")),
-        }
+        json_words(self.name, arguments)
     }
 
     /// Returns the JSON strings, or the words between blanks.
@@ -180,6 +174,39 @@ impl<'a> Request<'a, '_> {
             Some(words) => words,
             None => words::split_blanks(self.arguments),
         })
+    }
+}
+
+/// Returns what an instruction looks like that stands without arguments.
+fn example(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "ADD" => "ADD https://example.com/app.tar.gz /src/",
+        "ARG" => "ARG name=default",
+        "COPY" => "COPY file /directory/",
+        "ENV" => "ENV name=value",
+        "EXPOSE" => "EXPOSE 8080/tcp",
+        "HEALTHCHECK" => "HEALTHCHECK CMD curl -f http://localhost/",
+        "LABEL" => "LABEL name=value",
+        "MAINTAINER" => "LABEL org.opencontainers.image.authors=\"name <address>\"",
+        "ONBUILD" => "ONBUILD COPY . /src",
+        "SHELL" => "SHELL [\"/bin/bash\", \"-c\"]",
+        "STOPSIGNAL" => "STOPSIGNAL SIGTERM",
+        "USER" => "USER name:group",
+        "VOLUME" => "VOLUME /data",
+        "WORKDIR" => "WORKDIR /app",
+        _ => return None,
+    })
+}
+
+/// Returns the strings of the JSON form of an instruction, or nothing if this is the shell form.
+fn json_words(name: &str, arguments: Slice<'_>) -> Result<Option<Vec<Word>>, Diagnostic> {
+    match json_form::read(arguments) {
+        JsonForm::Strings(words) => Ok(Some(words)),
+        JsonForm::No => Ok(None),
+        JsonForm::NotStrings(span) => {
+            let message = format!("the list of {name} holds something other than a string");
+            Err(Diagnostic::error(span, message).help("put it in double quotes"))
+        }
     }
 }
 
@@ -195,10 +222,9 @@ pub(crate) fn parse(
     let upper = keyword.text().to_uppercase();
     let Some(&name) = KEYWORDS.iter().find(|known| **known == upper) else {
         let message = format!("unknown instruction `{}`", keyword.text());
-        problems.push(
-            Diagnostic::error(keyword.span(), message)
-                .maybe_help(suggest::hint(keyword.text(), KEYWORDS)),
-        );
+        let all = || format!("there are {}", KEYWORDS.join(", "));
+        let hint = suggest::hint(keyword.text(), KEYWORDS).unwrap_or_else(all);
+        problems.push(Diagnostic::error(keyword.span(), message).help(hint));
         return None;
     };
     let mut request = Request {
@@ -226,6 +252,12 @@ pub(crate) fn parse(
     })
 }
 
+/// Returns whether a line that could not be read was meant to start a stage.
+pub(crate) fn may_be_from(line: &str) -> bool {
+    let keyword = line.split_whitespace().next().unwrap_or_default();
+    suggest::nearest(keyword, KEYWORDS) == Some("FROM")
+}
+
 fn kind(request: &mut Request<'_, '_>) -> Result<Kind, Diagnostic> {
     Ok(match request.name {
         "ADD" => Kind::Add(copy::parse_add(request)?),
@@ -242,7 +274,7 @@ fn kind(request: &mut Request<'_, '_>) -> Result<Kind, Diagnostic> {
         "ONBUILD" => Kind::Onbuild(meta::parse_onbuild(request)?),
         "RUN" => Kind::Run(run::parse(request)?),
         "SHELL" => Kind::Shell(run::parse_shell(request)?),
-        "STOPSIGNAL" => Kind::Stopsignal(meta::parse_one(request)?),
+        "STOPSIGNAL" => Kind::Stopsignal(meta::parse_stopsignal(request)?),
         "USER" => Kind::User(meta::parse_one(request)?),
         "VOLUME" => Kind::Volume(meta::parse_volume(request)?),
         _ => Kind::Workdir(meta::parse_one(request)?),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! RUN, CMD, ENTRYPOINT and SHELL: command lines.
 
-use super::mount::MountSpec;
-use super::{Request, mount};
+use super::Request;
+use super::device::{self, Device};
+use super::mount::{self, MountSpec};
 use crate::diagnostic::Diagnostic;
 use crate::flags::{FlagKind, Flags};
 use crate::span::Word;
@@ -14,6 +15,14 @@ const FLAGS: [(&str, FlagKind); 4] = [
     ("security", FlagKind::Text),
     ("device", FlagKind::List),
 ];
+
+const NETWORKS: [(&str, Network); 3] = [
+    ("default", Network::Default),
+    ("none", Network::None),
+    ("host", Network::Host),
+];
+
+const SECURITIES: [(&str, bool); 2] = [("sandbox", false), ("insecure", true)];
 
 /// A command in one of its two forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,21 +60,9 @@ pub enum Network {
     Host,
 }
 
-/// A device of the host, in the names of the Container Device Interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// `vendor/class=device` or `vendor/class`.
-    pub name: Word,
-    /// Whether the step fails without it.
-    pub required: bool,
-}
-
 pub(super) fn parse(request: &mut Request<'_, '_>) -> Result<Run, Diagnostic> {
     let flags = request.flags(&FLAGS);
     let command = command(request)?;
-    if matches!(&command, CommandLine::Shell(line) if line.text.is_empty()) {
-        return Err(request.missing("a command"));
-    }
     let mut mounts = Vec::new();
     for word in flags.list("mount") {
         match mount::parse(&word) {
@@ -75,16 +72,18 @@ pub(super) fn parse(request: &mut Request<'_, '_>) -> Result<Run, Diagnostic> {
     }
     let mut devices = Vec::new();
     for word in flags.list("device") {
-        match device(&word) {
+        match device::parse(&word) {
             Ok(device) => devices.push(device),
             Err(problem) => request.problems.push(problem),
         }
     }
+    let network = mode(&flags, "network", &NETWORKS, request.problems);
+    let insecure = mode(&flags, "security", &SECURITIES, request.problems);
     Ok(Run {
         command,
         mounts,
-        network: network(&flags)?,
-        insecure: insecure(&flags)?,
+        network,
+        insecure,
         devices,
     })
 }
@@ -107,7 +106,7 @@ pub(super) fn parse_shell(request: &mut Request<'_, '_>) -> Result<Vec<Word>, Di
             request.arguments.span(),
             "SHELL requires the arguments to be in JSON form",
         )
-        .help("write `SHELL [\"/bin/bash\", \"-c\"]`")),
+        .help("write e.g. `SHELL [\"/bin/bash\", \"-c\"]`")),
     }
 }
 
@@ -118,65 +117,23 @@ fn command(request: &Request<'_, '_>) -> Result<CommandLine, Diagnostic> {
     })
 }
 
-fn network(flags: &Flags) -> Result<Network, Diagnostic> {
-    let Some(word) = flags.text("network") else {
-        return Ok(Network::Default);
+/// Returns the value of a flag that knows few words; none is the first of them.
+fn mode<T: Copy + Default>(
+    flags: &Flags,
+    name: &str,
+    known: &[(&str, T)],
+    problems: &mut Vec<Diagnostic>,
+) -> T {
+    let Some(word) = flags.list(name).pop() else {
+        return T::default();
     };
-    match word.text.as_str() {
-        "default" => Ok(Network::Default),
-        "none" => Ok(Network::None),
-        "host" => Ok(Network::Host),
-        other => Err(Diagnostic::error(
-            word.span,
-            format!("network mode `{other}` is not supported"),
-        )
-        .maybe_help(suggest::hint(other, ["default", "none", "host"]))),
+    if let Some((_, value)) = known.iter().find(|(text, _)| *text == word.text) {
+        return *value;
     }
-}
-
-fn insecure(flags: &Flags) -> Result<bool, Diagnostic> {
-    let Some(word) = flags.text("security") else {
-        return Ok(false);
-    };
-    match word.text.as_str() {
-        "sandbox" => Ok(false),
-        "insecure" => Ok(true),
-        other => Err(Diagnostic::error(
-            word.span,
-            format!("security mode `{other}` is not supported"),
-        )
-        .maybe_help(suggest::hint(other, ["sandbox", "insecure"]))),
-    }
-}
-
-/// Parses `name[,required[=bool]]` or `name=…,required=…`.
-fn device(word: &Word) -> Result<Device, Diagnostic> {
-    let mut name = None;
-    let mut required = false;
-    for (index, field) in word.text.split(',').enumerate() {
-        match field.split_once('=') {
-            Some(("name", value)) => name = Some(value),
-            Some(("required", value)) => {
-                required = mount::parse_bool(value).ok_or_else(|| {
-                    Diagnostic::error(word.span, format!("invalid value `{value}` for `required`"))
-                })?;
-            }
-            None if field == "required" => required = true,
-            // A bare name may itself contain `=`: `vendor/class=device`.
-            _ if index == 0 => name = Some(field),
-            _ => {
-                let message = format!("unexpected field `{field}` in `--device`");
-                return Err(
-                    Diagnostic::error(word.span, message).help("known fields: name, required")
-                );
-            }
-        }
-    }
-    match name.filter(|name| !name.is_empty()) {
-        Some(name) => Ok(Device {
-            name: Word::new(name, word.span),
-            required,
-        }),
-        None => Err(Diagnostic::error(word.span, "a device needs a name")),
-    }
+    let message = format!("`--{name}` cannot be `{}`", word.text);
+    let names: Vec<&str> = known.iter().map(|(text, _)| *text).collect();
+    let hint = suggest::hint(&word.text, names.iter().copied());
+    let all = || format!("it takes {}", names.join(", "));
+    problems.push(Diagnostic::error(word.span, message).help(hint.unwrap_or_else(all)));
+    T::default()
 }

@@ -227,6 +227,7 @@ impl Survey<'_> {
         let build = PlatformBuild {
             input,
             dockerfile,
+            problems: &[],
             ignore: &ignore,
             file: &file,
             platform: &platform,

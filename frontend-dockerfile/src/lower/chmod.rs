@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Option<Chmod> {
         .then(|| Chmod::Symbolic(text.to_owned()))
 }
 
-/// `[ugoa]*` and then one or more of an operator with permissions or with one of `ugo`.
+/// `[ugoa]*` and then one or more of an operator with permissions and classes to copy from.
 fn is_clause(clause: &str) -> bool {
     let mut rest = clause.trim_start_matches(['u', 'g', 'o', 'a']);
     if rest.is_empty() {
@@ -31,8 +31,7 @@ fn is_clause(clause: &str) -> bool {
         let Some(after) = rest.strip_prefix(['+', '-', '=']) else {
             return false;
         };
-        let copied = after.strip_prefix(['u', 'g', 'o']);
-        rest = copied.unwrap_or_else(|| after.trim_start_matches(['r', 'w', 'x', 'X', 's', 't']));
+        rest = after.trim_start_matches(['r', 'w', 'x', 'X', 's', 't', 'u', 'g', 'o']);
     }
     true
 }
@@ -51,6 +50,7 @@ mod tests {
             ("", None),
             ("u+rwX,go-w", Some(Chmod::Symbolic("u+rwX,go-w".into()))),
             ("+x", Some(Chmod::Symbolic("+x".into()))),
+            ("u=go+X", Some(Chmod::Symbolic("u=go+X".into()))),
             ("g=u", Some(Chmod::Symbolic("g=u".into()))),
             ("u+q", None),
             ("u", None),

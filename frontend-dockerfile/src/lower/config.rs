@@ -88,8 +88,11 @@ impl Lowering<'_> {
         let mut all = Vec::new();
         for word in sorted {
             for text in self.expand_words(stage, word)? {
-                let found =
-                    ports::parse(&text).map_err(|message| Diagnostic::error(word.span, message))?;
+                let found = ports::parse(&text).map_err(|message| {
+                    Diagnostic::error(word.span, message).help(
+                        "write a port or a range with or without a protocol: `80`, `53/udp`, `8000-8010/tcp`",
+                    )
+                })?;
                 all.extend(found);
             }
         }
@@ -109,10 +112,10 @@ impl Lowering<'_> {
         for word in words {
             let volume = self.expand(stage, word)?;
             if volume.is_empty() {
-                return Err(Diagnostic::error(
-                    word.span,
-                    "a volume can not be an empty string",
-                ));
+                return Err(
+                    Diagnostic::error(word.span, "the path of a volume is empty")
+                        .help("name a directory, e.g. `VOLUME /data`"),
+                );
             }
             stage
                 .image
@@ -137,8 +140,10 @@ impl Lowering<'_> {
         if !signal::is_signal(&text) {
             let names: Vec<String> = signal::names().collect();
             let hint = suggest::hint(&text, names.iter().map(String::as_str));
+            let general = "write a name like `SIGTERM`, or a number other than 0";
             return Err(
-                Diagnostic::error(word.span, format!("`{text}` is not a signal")).maybe_help(hint),
+                Diagnostic::error(word.span, format!("`{text}` is not a signal"))
+                    .help(hint.unwrap_or_else(|| general.to_owned())),
             );
         }
         stage.commit(format!("STOPSIGNAL {text}"), Layer::Empty);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use graph::pattern::Patterns;
 use graph::{Chown, CopyAction, Edge, FileActionKind, Op, ProgressGroup, SourceOp, VertexMeta};
 use oci::Digest;
 
@@ -91,7 +92,7 @@ impl Lowering<'_> {
                 };
                 let result = expander.expand(&content, &stage.env);
                 content = result
-                    .map_err(|error| Diagnostic::error(inline.name.span, error.to_string()))?
+                    .map_err(|error| Diagnostic::expansion(inline.name.span, &error))?
                     .text;
             }
             let tree =
@@ -145,9 +146,10 @@ impl Lowering<'_> {
         let chmod = optional(&transfer.chmod)?;
         let mut sources = Vec::with_capacity(transfer.sources.len());
         for word in &transfer.sources {
-            sources.push((self.expand(stage, word)?, word));
+            sources.push((self.path(stage, word)?, word));
         }
-        let destination = self.expand(stage, &transfer.destination)?;
+        check_excludes(&transfer.excludes)?;
+        let destination = self.path(stage, &transfer.destination)?;
         let (mode, mode_str) = match (&chmod, &transfer.chmod) {
             (Some(text), Some(word)) => match chmod::parse(text) {
                 Some(Chmod::Bits(bits)) => (Some(bits), String::new()),
@@ -182,6 +184,18 @@ impl Lowering<'_> {
                 ..CopyAction::default()
             },
             destination,
+        })
+    }
+
+    /// Expands one path. Quotes do not hold words of ADD and COPY together, so one without its end is
+    /// most likely meant to.
+    fn path(&self, stage: &StageState, word: &Word) -> Result<String, Diagnostic> {
+        self.expand(stage, word).map_err(|problem| {
+            if word.text.starts_with(['"', '\'']) && problem.syntax {
+                problem.help("write paths with blanks as a list: `[\"a b\", \"/c\"]`")
+            } else {
+                problem
+            }
         })
     }
 
@@ -230,7 +244,8 @@ impl Lowering<'_> {
             Err(Diagnostic::error(
                 word.span,
                 format!("{what} differs between flag and address"),
-            ))
+            )
+            .help("keep one of the two"))
         };
         match (copy.transfer.keep_git_dir, url.keep_git_dir) {
             (Some(flag), Some(query)) if flag != query => return conflict("keep-git-dir"),
@@ -318,6 +333,19 @@ fn local(copy: &Expanded<'_>, text: &str) -> CopyAction {
     action
 }
 
+/// Checks patterns that would fail the step once it runs.
+fn check_excludes(excludes: &[Word]) -> Result<(), Diagnostic> {
+    excludes.iter().try_for_each(|word| {
+        Patterns::from_list([word.text.as_str()])
+            .map(drop)
+            .map_err(|_| {
+                let message = format!("`{}` is not a valid pattern", word.text);
+                Diagnostic::error(word.span, message)
+                    .help("close the `[`; a bracket that means itself is written `\\[`")
+            })
+    })
+}
+
 fn check_checksum(copy: &Expanded<'_>) -> Result<(), Diagnostic> {
     let Some(word) = copy
         .transfer
@@ -328,10 +356,10 @@ fn check_checksum(copy: &Expanded<'_>) -> Result<(), Diagnostic> {
         return Ok(());
     };
     let [(source, _)] = copy.sources.as_slice() else {
-        return Err(Diagnostic::error(
-            word.span,
-            "`--checksum` needs exactly one source",
-        ));
+        return Err(
+            Diagnostic::error(word.span, "`--checksum` needs exactly one source")
+                .help("write one ADD for each source"),
+        );
     };
     if is_http(source) || GitUrl::parse(source).is_some() {
         return Ok(());
@@ -339,7 +367,8 @@ fn check_checksum(copy: &Expanded<'_>) -> Result<(), Diagnostic> {
     Err(Diagnostic::error(
         word.span,
         "`--checksum` needs a source behind http, https or git",
-    ))
+    )
+    .help("leave it out: a change of a file in the context is always seen"))
 }
 
 fn history(copy: &Expanded<'_>) -> String {

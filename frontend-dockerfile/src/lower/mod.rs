@@ -438,14 +438,14 @@ impl<'a> Lowering<'a> {
         let expanded = self.expander.expand(&word.text, &stage.env);
         expanded
             .map(|expanded| expanded.text)
-            .map_err(|error| Diagnostic::error(word.span, error.to_string()))
+            .map_err(|error| Diagnostic::expansion(word.span, &error))
     }
 
     fn expand_words(&self, stage: &StageState, word: &Word) -> Result<Vec<String>, Diagnostic> {
         let expanded = self.expander.expand(&word.text, &stage.env);
         expanded
             .map(|expanded| expanded.words)
-            .map_err(|error| Diagnostic::error(word.span, error.to_string()))
+            .map_err(|error| Diagnostic::expansion(word.span, &error))
     }
 
     /// Returns the title of a step that is no RUN: the instruction with its variables replaced.

@@ -15,6 +15,7 @@ use super::{Lowering, OriginTree};
 use crate::diagnostic::Diagnostic;
 use crate::instruction::{Mount, MountKind, Sharing};
 use crate::paths;
+use crate::span::Span;
 use crate::stages::Step;
 
 const SECRET_MODE: u32 = 0o400;
@@ -93,24 +94,33 @@ impl MountBuilder {
     }
 }
 
+/// Which mount of which step is lowered.
+pub(super) struct MountPlace<'a> {
+    pub(super) step: &'a Step,
+    /// Its number among the mounts of the step.
+    pub(super) index: usize,
+    pub(super) span: Span,
+}
+
 impl Lowering<'_> {
     pub(super) fn mount(
         &mut self,
         mounts: &mut MountBuilder,
         stage: &StageState,
-        step: &Step,
-        index: usize,
+        at: &MountPlace<'_>,
         mount: &Mount,
     ) -> Result<(), Diagnostic> {
-        let target = mount
-            .target
-            .as_ref()
-            .map(|target| paths::directory(stage.directory(), target));
+        let MountPlace { step, index, span } = *at;
+        let files = !matches!(mount.kind, MountKind::Secret | MountKind::Ssh);
+        // Files without a target cover the working directory. `Observed:` BuildKit 73ed6825.
+        let target = mount.target.as_deref().or(files.then_some("."));
+        let target = target.map(|target| paths::directory(stage.directory(), target));
         if target.as_deref().map(paths::clean).as_deref() == Some("/") {
-            return Err(Diagnostic::error(
-                step.instruction.span,
-                "a mount cannot have the target `/`",
-            ));
+            let message = match &mount.target {
+                Some(target) => format!("a mount cannot cover `/`, which is what `{target}` is"),
+                None => "a mount needs a target".to_owned(),
+            };
+            return Err(Diagnostic::error(span, message).help("write `target=/PATH`"));
         }
         let mut built = GraphMount {
             input: None,
@@ -122,10 +132,6 @@ impl Lowering<'_> {
         };
         match mount.kind {
             MountKind::Secret => secret(mounts, mount),
-            MountKind::Ssh if mount.source.is_some() => {
-                let message = "a mount of type ssh has no source";
-                return Err(Diagnostic::error(step.instruction.span, message).help("use `id`"));
-            }
             MountKind::Ssh => ssh(mounts, mount),
             MountKind::Tmpfs => {
                 if step.origins.get(index).copied().flatten().is_none() {

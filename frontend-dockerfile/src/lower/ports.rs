@@ -51,8 +51,8 @@ pub(crate) fn parse(word: &str) -> Result<Vec<String>, String> {
 fn range(text: &str) -> Option<(u16, u16)> {
     let (start, end) = text.split_once('-').unwrap_or((text, text));
     let number = |text: &str| {
-        let digits = text.bytes().all(|b| b.is_ascii_digit());
-        text.parse::<u16>().ok().filter(|_| digits)
+        // A sign in front is accepted, as Go's `ParseInt` does.
+        text.parse::<u16>().ok()
     };
     let (start, end) = (number(start)?, number(end)?);
     (start <= end).then_some((start, end))
@@ -66,6 +66,7 @@ mod tests {
     fn ports_of_words() {
         for (word, expected) in [
             ("80", Ok(vec!["80/tcp"])),
+            ("+80", Ok(vec!["80/tcp"])),
             ("53/UDP", Ok(vec!["53/udp"])),
             ("8000-8002", Ok(vec!["8000/tcp", "8001/tcp", "8002/tcp"])),
             ("127.0.0.1:8080:80/sctp", Ok(vec!["80/sctp"])),

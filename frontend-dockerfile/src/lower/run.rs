@@ -5,7 +5,7 @@
 
 use graph::{Edge, Mount, MountKind, NetworkMode, Op, ProxyEnv, RunOp, SecurityMode, VertexMeta};
 
-use super::mounts::MountBuilder;
+use super::mounts::{MountBuilder, MountPlace};
 use super::state::{Layer, StageState};
 use super::{Lowering, files};
 use crate::diagnostic::Diagnostic;
@@ -39,9 +39,16 @@ impl Lowering<'_> {
         step: &Step,
         run: &Run,
     ) -> Result<(), Diagnostic> {
+        if matches!(&run.command, CommandLine::Exec(words) if words.is_empty()) {
+            let span = step.instruction.span;
+            return Err(
+                Diagnostic::error(span, "RUN with an empty list runs nothing")
+                    .help("name a program, e.g. `RUN [\"make\"]`"),
+            );
+        }
         let command = self.command(stage, step, run);
         let text = format!("{}{}", step.instruction.text, command.summary);
-        let mounts = self.mounts(stage, step, run, command.program)?;
+        let mounts = self.mounts(stage, step, run, command.program);
         let mut env = stage.env.to_entries();
         if let Some(socket) = mounts.agent_socket()
             && stage.env.get("SSH_AUTH_SOCK").is_none()
@@ -101,7 +108,7 @@ impl Lowering<'_> {
         step: &Step,
         run: &Run,
         program: Option<Edge>,
-    ) -> Result<MountBuilder, Diagnostic> {
+    ) -> MountBuilder {
         let mut mounts = MountBuilder::new(stage.tree);
         if program.is_some() {
             let mount = Mount {
@@ -114,11 +121,21 @@ impl Lowering<'_> {
             mounts.tree(mount, program);
         }
         for (index, spec) in run.mounts.iter().enumerate() {
-            let mount = spec.resolve(&mut |value| {
+            let resolved = spec.resolve(&mut |value| {
                 let result = self.expander.expand(value, &stage.env);
                 result.map(|expanded| expanded.text)
-            })?;
-            self.mount(&mut mounts, stage, step, index, &mount)?;
+            });
+            let mounted = resolved.and_then(|mount| {
+                let at = MountPlace {
+                    step,
+                    index,
+                    span: spec.span,
+                };
+                self.mount(&mut mounts, stage, &at, &mount)
+            });
+            if let Err(problem) = mounted {
+                self.problems.push(problem);
+            }
         }
         if self.options().shm_size_bytes > 0 {
             let mount = Mount {
@@ -131,7 +148,7 @@ impl Lowering<'_> {
             };
             mounts.tree(mount, None);
         }
-        Ok(mounts)
+        mounts
     }
 
     fn command(&mut self, stage: &StageState, step: &Step, run: &Run) -> Command {

@@ -8,8 +8,10 @@ const NAMES: [&str; 34] = [
     "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
     "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
 ];
-/// Real-time signals reach this far above RTMIN and below RTMAX.
-const RT_OFFSET_MAX: u32 = 15;
+/// Names of real-time signals reach this far above RTMIN.
+const RTMIN_OFFSET_MAX: u32 = 15;
+/// They reach this far below RTMAX. `Observed:` moby's table leaves the lower half to RTMIN.
+const RTMAX_OFFSET_MAX: u32 = 14;
 
 /// Returns whether `text` is a number other than zero, or the name of a signal with or without
 /// `SIG`.
@@ -19,19 +21,19 @@ pub(super) fn is_signal(text: &str) -> bool {
     }
     let upper = text.to_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let offset = |rest: &str, sign: char| {
+    let offset = |rest: &str, sign: char, max: u32| {
         let number = rest
             .strip_prefix(sign)
             .and_then(|digits| digits.parse::<u32>().ok());
-        rest.is_empty() || number.is_some_and(|number| (1..=RT_OFFSET_MAX).contains(&number))
+        rest.is_empty() || number.is_some_and(|number| (1..=max).contains(&number))
     };
     NAMES.contains(&name)
         || name
             .strip_prefix("RTMIN")
-            .is_some_and(|rest| offset(rest, '+'))
+            .is_some_and(|rest| offset(rest, '+', RTMIN_OFFSET_MAX))
         || name
             .strip_prefix("RTMAX")
-            .is_some_and(|rest| offset(rest, '-'))
+            .is_some_and(|rest| offset(rest, '-', RTMAX_OFFSET_MAX))
 }
 
 /// Returns all names, for hints.
@@ -50,7 +52,8 @@ mod tests {
             ("term", true),
             ("9", true),
             ("SIGRTMIN+3", true),
-            ("RTMAX-15", true),
+            ("RTMAX-14", true),
+            ("RTMAX-15", false),
             ("0", false),
             ("SIGTREM", false),
             ("RTMIN+16", false),

@@ -133,6 +133,7 @@ impl Reader<'_> {
         let text = self.expand(word, "the platform")?;
         let platform: Platform = text.parse().map_err(|error: oci::ParsePlatformError| {
             Diagnostic::error(word.span, error.to_string())
+                .help("write e.g. `linux/amd64` or `linux/arm/v7`")
         })?;
         Ok(platform.normalized())
     }
@@ -141,7 +142,7 @@ impl Reader<'_> {
         let expanded = self
             .expander
             .expand(&word.text, self.scope)
-            .map_err(|error| Diagnostic::error(word.span, error.to_string()))?;
+            .map_err(|error| Diagnostic::expansion(word.span, &error))?;
         if !expanded.text.is_empty() {
             return Ok(expanded.text);
         }

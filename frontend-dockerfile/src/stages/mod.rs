@@ -34,6 +34,9 @@ pub(crate) use build::build;
 /// More stages are refused. `Ours:` far above any real file; bounds the search for circles.
 pub const STAGES_MAX: usize = 1000;
 
+/// A hint names at most this many stages.
+const STAGES_LISTED_MAX: usize = 10;
+
 /// The stages of a file for one target platform.
 #[derive(Clone, Debug)]
 pub(crate) struct StageGraph {
@@ -104,8 +107,19 @@ impl StageGraph {
             None => Ok(self.stages.len() - 1),
             Some(name) => self
                 .find(name)
-                .ok_or_else(|| suggest::hint(name, self.names())),
+                .ok_or_else(|| self.hint(name).or_else(|| self.listed())),
         }
+    }
+
+    /// Returns the hint for a name that is that of a stage, but for a letter or two.
+    pub(crate) fn hint(&self, name: &str) -> Option<String> {
+        suggest::hint(name, self.names())
+    }
+
+    /// Returns the hint that lists the names of stages, if there are any.
+    fn listed(&self) -> Option<String> {
+        let names: Vec<&str> = self.names().take(STAGES_LISTED_MAX).collect();
+        (!names.is_empty()).then(|| format!("stages with a name: {}", names.join(", ")))
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -156,19 +170,25 @@ impl StageGraph {
             Base::Stage(base) => Some(base),
             _ => None,
         };
-        let origins = stage.steps.iter().flat_map(|step| &step.origins);
-        base.into_iter()
-            .chain(origins.filter_map(|origin| match origin {
-                Some(Origin::Stage(index)) => Some(*index),
-                _ => None,
-            }))
+        base.into_iter().chain(self.reads(index))
+    }
+
+    /// Returns the stages that steps of a stage read from.
+    fn reads(&self, index: usize) -> impl Iterator<Item = usize> {
+        let steps = self.stages[index].steps.iter();
+        let origins = steps.flat_map(|step| &step.origins);
+        origins.filter_map(|origin| match origin {
+            Some(Origin::Stage(index)) => Some(*index),
+            _ => None,
+        })
     }
 
     /// Checks that stages only read from stages above them, and that there is no circle.
     pub(crate) fn check(&self, target: usize) -> Vec<Diagnostic> {
         let reached = self.reachable(target);
+        // `Observed:` BuildKit does not follow bases here; they are always further up.
         let needs: Vec<Vec<usize>> = (0..self.stages.len())
-            .map(|index| self.needs(index).collect())
+            .map(|index| self.reads(index).collect())
             .collect();
         let component = circle::components(&needs);
         let mut problems = Vec::new();
@@ -192,7 +212,12 @@ impl StageGraph {
                                 "circular dependency: stage {here} needs {there}, which needs {here}"
                             )
                         };
-                        problems.push(Diagnostic::error(span, message));
+                        let help = if from == index {
+                            "name another stage, or leave `from` out to copy from the context"
+                        } else {
+                            "put what both need into a stage above them"
+                        };
+                        problems.push(Diagnostic::error(span, message).help(help));
                     } else if reached[index] {
                         let message = format!(
                             "stage {there} is defined below stage {here}, which reads from it"
@@ -288,7 +313,10 @@ impl StageGraph {
             Ok(index) if index < self.stages.len() => Some(Origin::Stage(index)),
             _ => {
                 let message = format!("there is no stage {}", from.text);
-                let help = format!("stages are counted from 0 to {}", self.stages.len() - 1);
+                let help = match self.stages.len() - 1 {
+                    0 => "stages are counted from 0, and this file has only that one".to_owned(),
+                    last => format!("stages are counted from 0 to {last}"),
+                };
                 problems.push(Diagnostic::error(from.span, message).help(help));
                 None
             }

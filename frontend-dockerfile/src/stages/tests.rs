@@ -80,7 +80,8 @@ fn digits_are_an_index_only_for_copy() {
 fn targets_are_names_only() {
     let (graph, _) = graph("FROM a AS build\nFROM b AS test\n");
     assert_eq!(graph.target(Some("BUILD")), Ok(0));
-    assert_eq!(graph.target(Some("0")), Err(None));
+    let listed = "stages with a name: build, test";
+    assert_eq!(graph.target(Some("0")), Err(Some(listed.to_owned())));
     assert_eq!(
         graph.target(Some("tset")),
         Err(Some("did you mean `test`?".to_owned()))
@@ -89,7 +90,11 @@ fn targets_are_names_only() {
 
 #[test]
 fn circles_are_found_even_where_nobody_looks() {
+    // A base counts as being above: BuildKit finds no circle in it.
     let (_, problems) = graph("FROM a AS x\nCOPY --from=y a b\nFROM x AS y\nFROM scratch\n");
+    assert_eq!(problems, []);
+    let text = "FROM a AS x\nCOPY --from=y a b\nFROM a AS y\nCOPY --from=x a b\nFROM scratch\n";
+    let (_, problems) = graph(text);
     assert_eq!(
         problems[0].message,
         "circular dependency: stage `x` needs `y`, which needs `x`"

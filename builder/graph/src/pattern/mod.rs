@@ -62,6 +62,16 @@ pub enum ParsePatternError {
     TooMany,
 }
 
+impl ParsePatternError {
+    /// Returns the line of the pattern, counted from 1.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::LoneNegation { line } | Self::Malformed { line, .. } => Some(*line),
+            Self::TooMany => None,
+        }
+    }
+}
+
 /// What the patterns say about a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decision {

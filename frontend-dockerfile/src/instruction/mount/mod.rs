@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `RUN --mount`: options of the five types.
 //!
-//! A mount is read twice: as written, where every option without a variable is checked, and in
-//! lowering, where variables have values. `from` never takes variables.
+//! A mount is read twice: as written, where only the split into options and `from` are checked, and
+//! in lowering, where variables have values. `from` never takes variables. What a stage says that
+//! nobody needs is therefore never looked at.
 //!
 //! `Observed:` BuildKit 73ed6825 `instructions/commands_runmount.go`.
 
-mod csv;
 mod resolve;
 #[cfg(test)]
 mod tests;
 
+use super::csv;
 use crate::diagnostic::Diagnostic;
-use crate::expand::{ExpandError, Expander, NoVariables};
+use crate::expand::ExpandError;
 use crate::span::{Span, Word};
 
 pub(crate) use resolve::parse_bool;
+
+/// What to do instead of a variable in `from`.
+pub(super) const FROM_HELP: &str =
+    "make it a stage: `ARG image` at the top, `FROM $image AS name`, and write `name` here";
 
 /// A mount as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub struct MountOption {
     pub key: String,
     /// The value before expansion, if there is a `=`.
     pub value: Option<String>,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// The type of a mount.
@@ -94,47 +101,38 @@ pub struct Mount {
     pub env: Option<String>,
 }
 
-/// Parses the value of `--mount` and checks what can be checked without variables.
+/// Takes the value of `--mount` apart and checks what takes no variables.
 pub(super) fn parse(word: &Word) -> Result<MountSpec, Diagnostic> {
-    let Some(fields) = csv::fields(&word.text) else {
-        let message = format!(
-            "`{}` is not a list of fields separated by commas",
-            word.text
-        );
-        return Err(Diagnostic::error(word.span, message).help("check the quotes"));
-    };
-    let options = fields
-        .into_iter()
-        .map(|field| match field.split_once('=') {
-            Some((key, value)) => MountOption {
-                key: key.to_lowercase(),
-                value: Some(value.to_owned()),
-            },
-            None => MountOption {
-                key: field.to_lowercase(),
-                value: None,
-            },
-        })
-        .collect();
+    let fields = csv::fields(word, "mount")?.into_iter();
+    let options = fields.map(|field| match field.text.split_once('=') {
+        Some((key, value)) => MountOption {
+            key: key.to_lowercase(),
+            value: Some(value.to_owned()),
+            span: field.span,
+        },
+        None => MountOption {
+            key: field.text.to_lowercase(),
+            value: None,
+            span: field.span,
+        },
+    });
     let spec = MountSpec {
-        options,
+        options: options.collect(),
         span: word.span,
     };
-    if let Some(from) = spec.value("from").filter(|from| from.contains('$')) {
-        let message = format!("`from={from}`: `from` doesn't support variable expansion");
-        return Err(Diagnostic::error(word.span, message)
-            .help("define a stage with FROM and a global ARG, and name that stage here"));
+    // `Observed:` BuildKit lets a `$` at the end pass, which then is no name of anything.
+    let variable = |option: &&MountOption| {
+        let value = option.value.as_deref().unwrap_or_default();
+        option.key == "from" && value.find('$').is_some_and(|at| at + 1 < value.len())
+    };
+    match spec.options.iter().find(variable) {
+        Some(option) => Err(Diagnostic::error(
+            option.span,
+            "`from` of a mount cannot contain variables",
+        )
+        .help(FROM_HELP)),
+        None => Ok(spec),
     }
-    if spec.has_variables() {
-        spec.check_keys()?;
-    } else {
-        spec.resolve(&mut |value| {
-            Expander::new('\\')
-                .expand(value, &NoVariables)
-                .map(|expanded| expanded.text)
-        })?;
-    }
-    Ok(spec)
 }
 
 impl MountSpec {
@@ -150,30 +148,16 @@ impl MountSpec {
         self.value("from").filter(|from| !from.is_empty())
     }
 
-    fn has_variables(&self) -> bool {
-        let values = self
-            .options
-            .iter()
-            .filter_map(|option| option.value.as_deref());
-        values.into_iter().any(|value| value.contains('$'))
-    }
-
     /// Returns the mount with every value expanded by `expand`.
     ///
     /// # Errors
     ///
-    /// A [`Diagnostic`] at the flag for the first option that is unknown, malformed, or does not
+    /// A [`Diagnostic`] at the first option that is unknown, malformed, or does not
     /// belong to the type.
     pub fn resolve(
         &self,
         expand: &mut dyn FnMut(&str) -> Result<String, ExpandError>,
     ) -> Result<Mount, Diagnostic> {
         resolve::resolve(self, expand)
-    }
-
-    fn check_keys(&self) -> Result<(), Diagnostic> {
-        self.options
-            .iter()
-            .try_for_each(|option| resolve::check_key(&option.key, self.span))
     }
 }

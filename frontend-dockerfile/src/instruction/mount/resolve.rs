@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Options → mount: which key takes what, which type knows which key.
+//!
+//! Options are read from left to right, and `size` and `required` belong to the type that stands
+//! before them.
 
 use super::{Mount, MountKind, MountOption, MountSpec, Sharing};
 use crate::diagnostic::Diagnostic;
@@ -7,7 +10,7 @@ use crate::expand::ExpandError;
 use crate::span::Span;
 use crate::suggest;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "type",
     "from",
     "source",
@@ -26,111 +29,127 @@ const KEYS: [&str; 18] = [
     "mode",
     "uid",
     "gid",
+    "env",
 ];
-/// `env` came later and is of secrets alone.
-const ENV_KEY: &str = "env";
+
+const KINDS: [(&str, MountKind); 5] = [
+    ("bind", MountKind::Bind),
+    ("cache", MountKind::Cache),
+    ("tmpfs", MountKind::Tmpfs),
+    ("secret", MountKind::Secret),
+    ("ssh", MountKind::Ssh),
+];
+
+const SHARINGS: [(&str, Sharing); 3] = [
+    ("shared", Sharing::Shared),
+    ("private", Sharing::Private),
+    ("locked", Sharing::Locked),
+];
 
 type Expand<'a> = &'a mut dyn FnMut(&str) -> Result<String, ExpandError>;
 
 pub(super) fn resolve(spec: &MountSpec, expand: Expand<'_>) -> Result<Mount, Diagnostic> {
     let mut mount = Mount::default();
     let mut read_only = None;
-    let mut sharing = None;
     for option in &spec.options {
-        check_key(&option.key, spec.span)?;
-        let value = value(option, expand, spec.span)?;
+        if !KEYS.contains(&option.key.as_str()) {
+            return Err(unknown_key(option));
+        }
+        let value = value(option, expand)?;
         let one = One {
             key: &option.key,
             value: value.as_deref(),
-            span: spec.span,
+            span: option.span,
         };
         match option.key.as_str() {
-            "type" => mount.kind = kind(&one)?,
+            "type" => mount.kind = one.word(&KINDS, "mount type")?,
             "readonly" | "ro" => read_only = Some(one.flag()?),
             "readwrite" | "rw" => read_only = Some(!one.flag()?),
-            "sharing" => sharing = Some(parse_sharing(&one)?),
-            "required" => mount.required = one.flag()?,
+            "sharing" => mount.sharing = one.word(&SHARINGS, "sharing mode")?,
+            "required" => {
+                one.belongs(mount.kind, &[MountKind::Secret, MountKind::Ssh], spec)?;
+                mount.required = one.flag()?;
+            }
+            "size" => {
+                one.belongs(mount.kind, &[MountKind::Tmpfs], spec)?;
+                mount.size_bytes = Some(parse_size(one.text()?).ok_or_else(|| one.invalid())?);
+            }
             _ => set(&mut mount, &one)?,
         }
     }
-    finish(mount, read_only, sharing, spec)
+    mount.read_only =
+        read_only.unwrap_or(!matches!(mount.kind, MountKind::Cache | MountKind::Tmpfs));
+    check(&mount, spec)?;
+    Ok(mount)
 }
 
-fn finish(
-    mut mount: Mount,
-    read_only: Option<bool>,
-    sharing: Option<Sharing>,
-    spec: &MountSpec,
-) -> Result<Mount, Diagnostic> {
+/// Checks what the last `type` decides.
+fn check(mount: &Mount, spec: &MountSpec) -> Result<(), Diagnostic> {
     use MountKind::{Bind, Cache, Secret, Ssh, Tmpfs};
-    let name = kind_name(mount.kind);
-    let given = |keys: &[&str]| {
-        spec.options
-            .iter()
-            .find(|option| keys.contains(&option.key.as_str()))
+    // `Observed:` BuildKit takes `env` with every type, and `readwrite` with files that are none.
+    let refused: &[&str] = match mount.kind {
+        Bind | Tmpfs => &["mode", "uid", "gid", "sharing"],
+        Cache => &[],
+        Secret => &["from", "sharing"],
+        Ssh => &["source", "src", "sharing"],
     };
-    let refuse = |keys: &[&str]| match given(keys) {
-        Some(option) => Err(Diagnostic::error(
-            spec.span,
-            format!("unexpected key `{}` for mount type `{name}`", option.key),
-        )),
-        None => Ok(()),
+    let given = |option: &&MountOption| {
+        let empty = option.value.as_deref().is_some_and(str::is_empty);
+        refused.contains(&option.key.as_str()) && !empty
     };
-    if !matches!(mount.kind, Secret | Ssh | Cache) {
-        refuse(&["mode", "uid", "gid"])?;
-    }
-    if !matches!(mount.kind, Secret | Ssh) {
-        refuse(&["required"])?;
-    }
-    if mount.kind != Tmpfs {
-        refuse(&["size"])?;
-    }
-    if mount.kind != Cache {
-        refuse(&["sharing"])?;
+    if let Some(option) = spec.options.iter().find(given) {
+        return Err(foreign_key(option.span, &option.key, mount.kind, None));
     }
     if mount.kind != Secret {
-        refuse(&[ENV_KEY])?;
-    }
-    if matches!(mount.kind, Secret | Ssh) {
-        refuse(&["from", "readwrite", "rw"])?;
-    }
-    mount.read_only = read_only.unwrap_or(!matches!(mount.kind, Cache | Tmpfs));
-    mount.sharing = sharing.unwrap_or_default();
-    let problem = |message: &str| Err(Diagnostic::error(spec.span, message));
-    match mount.kind {
-        Bind | Cache | Tmpfs if mount.target.is_none() => {
-            problem(&format!("{name} mount needs a target"))
-        }
-        Secret if mount.source.is_some() && mount.id.is_some() => {
-            problem("secret mount cannot have both `source` and `id`")
-        }
-        Secret if mount.source.is_none() && mount.target.is_none() && mount.id.is_none() => {
-            problem("secret mount needs one of `id`, `source`, `target`")
-        }
-        _ => Ok(mount),
-    }
-}
-
-/// Refuses a key that no type knows.
-pub(super) fn check_key(key: &str, span: Span) -> Result<(), Diagnostic> {
-    if KEYS.contains(&key) || key == ENV_KEY {
         return Ok(());
     }
-    let hint = suggest::hint(key, KEYS.into_iter().chain([ENV_KEY]));
-    Err(Diagnostic::error(span, format!("unexpected key `{key}` in `--mount`")).maybe_help(hint))
+    let problem = |message: &str| Diagnostic::error(spec.span, message);
+    if mount.source.is_some() && mount.id.is_some() {
+        return Err(problem("a secret mount cannot have both `source` and `id`")
+            .help("both name the secret: keep `id`"));
+    }
+    if mount.source.is_none() && mount.id.is_none() && mount.target.is_none() {
+        return Err(problem("a secret mount does not say which secret")
+            .help("write `id=NAME`, and build with `--secret id=NAME,src=FILE`"));
+    }
+    Ok(())
 }
 
-fn value(
-    option: &MountOption,
-    expand: Expand<'_>,
-    span: Span,
-) -> Result<Option<String>, Diagnostic> {
+fn unknown_key(option: &MountOption) -> Diagnostic {
+    if option.key.is_empty() && option.value.is_none() {
+        return Diagnostic::error(option.span, "a mount with an empty field")
+            .help("take one comma away");
+    }
+    let message = format!("a mount has no `{}`", option.key);
+    let all = || format!("it knows {}", KEYS.join(", "));
+    let hint = suggest::hint(&option.key, KEYS);
+    Diagnostic::error(option.span, message).help(hint.unwrap_or_else(all))
+}
+
+/// Returns the error that a key belongs to another type; `later` is a type that stands behind it.
+fn foreign_key(span: Span, key: &str, kind: MountKind, later: Option<&str>) -> Diagnostic {
+    let message = format!("a mount of type {} has no `{key}`", kind_name(kind));
+    let help = match (later, key) {
+        (Some(later), _) => format!("put `type={later}` in front of it"),
+        (None, "size") => "only type tmpfs has it".to_owned(),
+        (None, "required") => "only the types secret and ssh have it".to_owned(),
+        (None, "sharing") => "only type cache has it".to_owned(),
+        (None, "mode" | "uid" | "gid") => "only the types cache, secret and ssh have it".to_owned(),
+        (None, "from") => "a secret comes from `--secret` of the command line".to_owned(),
+        (None, _) => {
+            "an agent is named by `id`, and comes from `--ssh` of the command line".to_owned()
+        }
+    };
+    Diagnostic::error(span, message).help(help)
+}
+
+fn value(option: &MountOption, expand: Expand<'_>) -> Result<Option<String>, Diagnostic> {
     let Some(value) = &option.value else {
         return Ok(None);
     };
     expand(value)
         .map(Some)
-        .map_err(|error| Diagnostic::error(span, error.to_string()))
+        .map_err(|error| Diagnostic::expansion(option.span, &error))
 }
 
 /// One option with its expanded value.
@@ -143,7 +162,7 @@ struct One<'a> {
 impl One<'_> {
     fn text(&self) -> Result<&str, Diagnostic> {
         self.value.ok_or_else(|| {
-            let message = format!("invalid field `{}`: it must be a key=value pair", self.key);
+            let message = format!("`{}` of a mount needs a value", self.key);
             Diagnostic::error(self.span, message).help(format!("write `{}=VALUE`", self.key))
         })
     }
@@ -155,28 +174,69 @@ impl One<'_> {
             .ok_or_else(|| self.invalid())
     }
 
+    /// Reads an unsigned number of 32 bits, without a sign.
     fn number(&self, radix: u32) -> Result<u32, Diagnostic> {
-        u32::from_str_radix(self.text()?, radix).map_err(|_| self.invalid())
+        let text = self.text()?;
+        let number = u32::from_str_radix(text, radix);
+        number
+            .ok()
+            .filter(|_| !text.starts_with('+'))
+            .ok_or_else(|| self.invalid())
+    }
+
+    /// Reads one of few words, ignoring case.
+    fn word<T: Copy>(&self, known: &[(&str, T)], what: &str) -> Result<T, Diagnostic> {
+        let text = self.text()?.to_lowercase();
+        if let Some((_, value)) = known.iter().find(|(word, _)| *word == text) {
+            return Ok(*value);
+        }
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        let all = || format!("there are {}", words.join(", "));
+        let hint = suggest::hint(&text, words.iter().copied());
+        let message = format!("there is no {what} `{text}`");
+        Err(Diagnostic::error(self.span, message).help(hint.unwrap_or_else(all)))
+    }
+
+    /// Refuses the option unless the type in front of it is one of `kinds`.
+    fn belongs(
+        &self,
+        kind: MountKind,
+        kinds: &[MountKind],
+        spec: &MountSpec,
+    ) -> Result<(), Diagnostic> {
+        if kinds.contains(&kind) {
+            return Ok(());
+        }
+        let named = spec.value("type").map(str::to_lowercase);
+        let later = kinds.iter().map(|kind| kind_name(*kind));
+        let later = later
+            .into_iter()
+            .find(|name| Some(*name) == named.as_deref());
+        Err(foreign_key(self.span, self.key, kind, later))
     }
 
     fn invalid(&self) -> Diagnostic {
         let value = self.value.unwrap_or_default();
-        Diagnostic::error(
-            self.span,
-            format!("invalid value `{value}` for `{}`", self.key),
-        )
+        let help = match self.key {
+            "mode" => "write octal digits, e.g. `mode=0755`",
+            "size" => "write a number with a unit, e.g. `size=64m`",
+            "uid" | "gid" => "write a number: names of users mean nothing here",
+            _ => "use `true` or `false`",
+        };
+        Diagnostic::error(self.span, format!("`{}` cannot be `{value}`", self.key)).help(help)
     }
 }
 
 fn set(mount: &mut Mount, one: &One<'_>) -> Result<(), Diagnostic> {
     let filled = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     match one.key {
-        "from" => mount.from = filled(one.text()?),
+        "from" => {
+            mount.from = filled(one.text()?);
+        }
         "source" | "src" => mount.source = filled(one.text()?),
         "target" | "dst" | "destination" => mount.target = filled(one.text()?),
         "id" => mount.id = filled(one.text()?),
-        ENV_KEY => mount.env = filled(one.text()?),
-        "size" => mount.size_bytes = Some(parse_size(one.text()?).ok_or_else(|| one.invalid())?),
+        "env" => mount.env = filled(one.text()?),
         "mode" => mount.mode = Some(one.number(8)?),
         "uid" => mount.uid = Some(one.number(10)?),
         _ => mount.gid = Some(one.number(10)?),
@@ -184,45 +244,10 @@ fn set(mount: &mut Mount, one: &One<'_>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-fn kind(one: &One<'_>) -> Result<MountKind, Diagnostic> {
-    const KINDS: [(&str, MountKind); 5] = [
-        ("bind", MountKind::Bind),
-        ("cache", MountKind::Cache),
-        ("tmpfs", MountKind::Tmpfs),
-        ("secret", MountKind::Secret),
-        ("ssh", MountKind::Ssh),
-    ];
-    let text = one.text()?.to_lowercase();
-    match KINDS.iter().find(|(name, _)| *name == text) {
-        Some((_, kind)) => Ok(*kind),
-        None => Err(
-            Diagnostic::error(one.span, format!("unsupported mount type `{text}`"))
-                .maybe_help(suggest::hint(&text, KINDS.iter().map(|(name, _)| *name))),
-        ),
-    }
-}
-
 /// Returns the name of a mount type.
-pub(super) fn kind_name(kind: MountKind) -> &'static str {
-    match kind {
-        MountKind::Bind => "bind",
-        MountKind::Cache => "cache",
-        MountKind::Tmpfs => "tmpfs",
-        MountKind::Secret => "secret",
-        MountKind::Ssh => "ssh",
-    }
-}
-
-fn parse_sharing(one: &One<'_>) -> Result<Sharing, Diagnostic> {
-    match one.text()?.to_lowercase().as_str() {
-        "shared" => Ok(Sharing::Shared),
-        "private" => Ok(Sharing::Private),
-        "locked" => Ok(Sharing::Locked),
-        other => Err(
-            Diagnostic::error(one.span, format!("unsupported sharing value `{other}`"))
-                .maybe_help(suggest::hint(other, ["shared", "private", "locked"])),
-        ),
-    }
+fn kind_name(kind: MountKind) -> &'static str {
+    let found = KINDS.iter().find(|(_, known)| *known == kind);
+    found.map_or("bind", |(name, _)| name)
 }
 
 /// Reads a truth value as Go's `strconv.ParseBool` does.
@@ -234,23 +259,26 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads a size as Docker's flags do: a number and a unit of powers of 1024, `b`, `k`, `m`, `g`,
-/// `t` or `p`, optionally followed by `b` or `ib`.
+/// Reads a size as Docker's flags do: a number, maybe with a fraction, a blank, and a unit of powers
+/// of 1024: `b`, or `k`, `m`, `g`, `t`, `p` with or without `b` or `ib`.
 fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim().to_lowercase();
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = unit.trim();
-    let shift = match unit.trim_end_matches('b').trim_end_matches('i') {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        "p" => 50,
+    let at = text.rfind(|c: char| c.is_ascii_digit() || c == '.' || c == ' ')?;
+    let unit = text[at + 1..].to_ascii_lowercase();
+    let number = text[..=at].strip_suffix(' ').unwrap_or(&text[..=at]);
+    let shift = match unit.as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        "p" | "pb" | "pib" => 50,
         _ => return None,
     };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+    let size = number.parse::<f64>().ok()? * f64::from(1u32 << 10).powi(shift / 10);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "negative sizes are refused, and the conversion of too large ones saturates"
+    )]
+    (size >= 0.0).then_some(size as u64)
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! "Did you mean": the nearest of some known words.
+//!
+//! In this crate because frontends ask it about words of their file and builders about paths of a
+//! tree.
 
 /// Words further away than this are other words, not misspellings.
 const DISTANCE_MAX: usize = 3;
@@ -9,10 +12,7 @@ const LENGTH_MAX: usize = 64;
 /// Returns the candidate nearest to `word`, ignoring case, if one is near enough.
 ///
 /// Of equally near candidates the first wins. A word equal but for case counts as nearest.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let length = word.chars().count();
     if length == 0 || length > LENGTH_MAX {
@@ -29,10 +29,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// Returns the hint line for `word`, if a candidate is near enough.
-pub(crate) fn hint<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<String> {
+pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, candidates).map(|near| format!("did you mean `{near}`?"))
 }
 

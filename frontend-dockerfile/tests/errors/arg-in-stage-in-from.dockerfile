@@ -1,0 +1,3 @@
+FROM alpine AS base
+ARG TAG=3
+FROM ${TAG}

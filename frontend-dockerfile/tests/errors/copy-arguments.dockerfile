@@ -1,0 +1,5 @@
+FROM alpine
+COPY
+COPY app
+ADD ["app"]
+COPY []

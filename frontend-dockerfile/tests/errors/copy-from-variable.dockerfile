@@ -1,0 +1,5 @@
+ARG stage=build
+FROM alpine AS build
+FROM alpine
+COPY --from=$stage /a /b
+COPY --from=${stage} /a /b

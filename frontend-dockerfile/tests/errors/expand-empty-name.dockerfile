@@ -1,0 +1,4 @@
+FROM alpine
+WORKDIR ${}
+USER ${{x}}
+ENV a=${:-x}

@@ -1,0 +1,4 @@
+FROM alpine
+ENV a='it's
+COPY "a b" /c
+ENV d="x

@@ -1,0 +1,4 @@
+FORM alpine AS build
+RUN make
+FROM alpine
+COPY --from=build /app /

@@ -1,0 +1,2 @@
+ARG BASE_IMAGE=alpine
+FROM $BASE_IMGE

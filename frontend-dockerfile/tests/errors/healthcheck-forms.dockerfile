@@ -1,0 +1,7 @@
+FROM alpine
+HEALTHCHECK
+HEALTHCHECK NONE now
+HEALTHCHECK curl localhost
+HEALTHCHECK CMD
+HEALTHCHECK --interval=5s
+HEALTHCHECK --intervall=5s CMD true

@@ -1,0 +1,4 @@
+FROM alpine
+COPY config <<EOF
+a=1
+EOF

@@ -1,0 +1,5 @@
+FROM alpine
+COPY <<one <<two /files/
+1
+one
+2

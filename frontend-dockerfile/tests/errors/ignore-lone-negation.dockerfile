@@ -1,0 +1,3 @@
+#! ignore target
+#! ignore !
+FROM alpine

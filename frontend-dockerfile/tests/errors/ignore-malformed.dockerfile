@@ -1,0 +1,3 @@
+#! ignore *.log
+#! ignore [a-
+FROM alpine

@@ -1,0 +1,2 @@
+FROM alpine AS build
+COPY --from=ghcr.io/nobody/nothing:1 /a /b

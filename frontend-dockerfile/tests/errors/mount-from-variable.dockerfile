@@ -1,0 +1,3 @@
+ARG image
+FROM alpine
+RUN --mount=from=$image,target=/x true

@@ -1,0 +1,4 @@
+FROM alpine
+RUN --mount='target="/x y"' true
+RUN --mount='"target=/x"y' true
+RUN --mount= true

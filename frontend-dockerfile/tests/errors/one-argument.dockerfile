@@ -1,0 +1,5 @@
+FROM alpine
+USER
+WORKDIR
+MAINTAINER
+USER --group x

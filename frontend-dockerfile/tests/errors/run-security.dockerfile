@@ -1,0 +1,3 @@
+FROM alpine
+RUN --security=insecur true
+RUN --security=root true

@@ -1,0 +1,3 @@
+#! target runtime
+FROM alpine AS build
+FROM alpine AS release

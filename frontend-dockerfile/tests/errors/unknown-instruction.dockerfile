@@ -1,0 +1,4 @@
+FROM alpine
+RUNN make
+WORKDRI /src
+INCLUDE common

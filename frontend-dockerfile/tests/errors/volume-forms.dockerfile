@@ -1,0 +1,5 @@
+FROM alpine
+VOLUME
+VOLUME []
+VOLUME ["/data", " "]
+VOLUME ["/data", 1]

@@ -1,0 +1,2 @@
+# syntax=acme/frontend:1
+FROM busybox

@@ -1,0 +1,3 @@
+FROM busybox
+RUN echo this never runs
+COPY scr/main.c /
