@@ -160,6 +160,9 @@ impl Work<'_> {
             None => user,
         };
         let known = name_input(chown);
+        if known == Some(ActionInput::Scratch) {
+            return Err(StepError::NoAccounts(whole));
+        }
         match known.and_then(|input| self.input(input)) {
             Some(Output::Tree(Some(tree))) if known != Some(self.base) => Ok(Some(
                 cache::resolve_owner(&self.ops.store.view(*tree)?, &whole)?,
