@@ -14,12 +14,15 @@
 //! | `privileged` | what RUN steps may and may not do, as root and as an ordinary user |
 //! | `rules_of_run` | RUN rule by rule, by the numbers of `docs/dockerfile.md` |
 //! | `tutorials` | Dockerfiles as tutorials show them, unchanged, on Debian base images |
+//! | `corpus` | kiln answers Dockerfiles as BuildKit does |
 //! | `tidy` | the rules of the source tree itself |
 
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod corpus;
 #[cfg(test)]
 mod determinism;
 #[cfg(test)]
