@@ -77,6 +77,12 @@ fn date_history(
             entry.created = layer.map(|layer| rfc3339(layer.created_ns, epoch));
         }
     }
+    if let Some(epoch) = epoch {
+        let is_new = |entry: &&mut History| entry.created.is_none();
+        for entry in history.iter_mut().filter(is_new) {
+            entry.created = Some(rfc3339(i64::MAX, Some(epoch)));
+        }
+    }
     for layer in next_layer {
         history.push(History {
             created: Some(rfc3339(layer.created_ns, epoch)),
@@ -193,6 +199,21 @@ mod tests {
         let history = &image.config().history;
         assert_eq!(history[0].created.as_deref(), Some("2020-01-01T00:00:00Z"));
         assert_eq!(history[1].created.as_deref(), Some("1970-01-01T00:00:07Z"));
+    }
+
+    #[test]
+    fn epoch_is_the_time_of_entries_without_a_layer() {
+        let history = vec![
+            entry("base", Some("1970-01-01T00:00:05Z"), false),
+            entry("ENV", None, true),
+        ];
+        let image = assemble(config(history), &[layer("base", 5)], 0, Some(7)).unwrap();
+        let config = image.config();
+        assert_eq!(
+            config.history[1].created.as_deref(),
+            Some("1970-01-01T00:00:07Z")
+        );
+        assert_eq!(config.created.as_deref(), Some("1970-01-01T00:00:07Z"));
     }
 
     #[test]
