@@ -137,10 +137,17 @@ impl Work<'_> {
                 let view = self.ops.store.view(*tree)?;
                 copy_from(&tree_source(&view), copy, owner, upper)
             }
-            Some(Output::Tree(None)) | None => Err(StepError::SourceNotFound {
-                path: copy.src.clone(),
-                ignored: None,
-            }),
+            Some(Output::Tree(None)) | None => {
+                // A stage without files has a root all the same, and that can be copied.
+                let empty = self.ops.store.prepare(None)?;
+                let empty = self.ops.store.commit(empty, None)?;
+                copy_from(
+                    &tree_source(&self.ops.store.view(empty)?),
+                    copy,
+                    owner,
+                    upper,
+                )
+            }
         }
     }
 
