@@ -273,6 +273,10 @@ impl<'a> Lowering<'a> {
         };
         let resolved = &self.sources.images[&(reference.clone(), platform.clone())];
         let mut image = resolved.config.clone();
+        // What BuildKit does not know of a base, it does not hand on: a cache record or a build
+        // id of the base would be wrong in its child. Observed: BuildKit 73ed6825.
+        image.extra.clear();
+        image.config.extra.clear();
         image.created = None;
         let platform = self.base_platform(&image, platform);
         let pinned = reference.pinned(resolved.digest.clone());
