@@ -10,11 +10,15 @@ use std::io::Read;
 use serde_json::{Map, Value};
 
 use super::base::BaseImages;
+use super::case::Case;
 use super::entry;
 use super::words::on_one_line;
 
 /// The heading of warnings, which are compared on their own.
 const WARNINGS: &str = "warnings";
+
+/// The headings of further requests.
+const CALLS: [&str; 2] = ["outline", "targets"];
 
 /// The heading of a refusal.
 const REFUSED: &str = "refused";
@@ -66,30 +70,20 @@ impl Answer {
         self.lines.first().is_some_and(|line| line == REFUSED)
     }
 
-    /// Returns the lines about the image: all but warnings, and of a refusal only that it is one.
+    /// Returns the lines about the image: all but calls, and of a refusal only that it is one.
     pub(super) fn image_lines(&self) -> Vec<&str> {
         if self.is_refusal() {
             return vec![REFUSED];
         }
-        let end = self.lines.iter().position(|line| line == WARNINGS);
-        let lines = self.lines.iter().map(String::as_str);
-        lines.take(end.unwrap_or(self.lines.len())).collect()
+        let end = self.lines.len() - self.call_lines().len();
+        self.lines.iter().take(end).map(String::as_str).collect()
     }
 
-    /// Returns the lines of warnings.
-    pub fn warnings(&self) -> Vec<&str> {
+    /// Returns the lines about the Dockerfile itself: warnings and what else was asked for.
+    pub(super) fn call_lines(&self) -> Vec<&str> {
         let lines = self.lines.iter().map(String::as_str);
-        let after = lines.skip_while(|line| *line != WARNINGS).skip(1);
-        after.take_while(|line| line.starts_with(' ')).collect()
-    }
-
-    /// Returns the lines below `heading`.
-    pub fn lines_of(&self, heading: &str) -> Vec<&str> {
-        let lines = self.lines.iter().map(String::as_str);
-        let after = lines.skip_while(|line| *line != heading).skip(1);
-        after
-            .take_while(|line| line.starts_with(' ') || line.is_empty())
-            .collect()
+        let is_call = |line: &str| line == WARNINGS || CALLS.contains(&line);
+        lines.skip_while(|line| !is_call(line)).collect()
     }
 
     /// Adds a section, unless it has no lines.
@@ -102,12 +96,18 @@ impl Answer {
         }
     }
 
-    /// Adds the warnings.
-    pub(super) fn warn(&mut self, warnings: &[String]) {
+    /// Adds the warnings, and what `ask` answers to further requests of the case.
+    pub(super) fn calls(&mut self, case: &Case, warnings: &[String], ask: impl Fn(&str) -> String) {
         self.section(
             WARNINGS,
             warnings.iter().map(|warning| format!("  {warning}")),
         );
+        for call in &case.calls {
+            assert!(CALLS.contains(&call.as_str()), "{}: {call}", case.name);
+            let text = ask(call);
+            let lines = text.lines().map(|line| format!("  {line}"));
+            self.section(call, lines.map(|line| line.trim_end().to_owned()));
+        }
     }
 
     /// Replaces what changes between runs, such as addresses, in every line.

@@ -47,11 +47,15 @@ impl BaseImages {
             .filter_map(|section| Some((section.name.strip_prefix("@base ")?, section)));
         documents.insert(
             "busybox".to_owned(),
-            vec![writer.image(BUSYBOX, Some(&layer))],
+            vec![writer.image(BUSYBOX, Some(&layer), true)],
         );
         for (name, section) in described {
             let layer = section.attribute("empty").is_none().then_some(&layer);
-            let image = writer.image(&section.text, layer);
+            let image = writer.image(
+                &section.text,
+                layer,
+                section.attribute("nohistory").is_none(),
+            );
             documents.entry(name.to_owned()).or_default().push(image);
         }
         let (index, digests) = writer.named(documents);
@@ -123,7 +127,7 @@ impl Writer {
     }
 
     /// Writes the image with this config, and returns a descriptor with its platform.
-    fn image(&mut self, config: &str, layer: Option<&Value>) -> Value {
+    fn image(&mut self, config: &str, layer: Option<&Value>, has_history: bool) -> Value {
         let mut config: Value = serde_json::from_str(config).expect("a base is described in JSON");
         let default = json!({"architecture": "amd64", "os": "linux"});
         for (key, value) in default.as_object().into_iter().flatten() {
@@ -134,7 +138,7 @@ impl Writer {
         let layers: Vec<&Value> = layer.into_iter().collect();
         let diff_ids: Vec<&Value> = layers.iter().map(|layer| &layer["digest"]).collect();
         config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
-        if !layers.is_empty() {
+        if has_history && !layers.is_empty() {
             config["created"] = json!("1970-01-01T00:00:00Z");
             config["history"] = json!([{"created": "1970-01-01T00:00:00Z", "created_by": "base"}]);
         }

@@ -95,6 +95,21 @@ impl<'a> Kiln<'a> {
     }
 }
 
+impl Kiln<'_> {
+    /// Returns kiln's answers to requests about the Dockerfile: its warnings, and what else the
+    /// case asks for.
+    pub fn calls(&self, case: &Case) -> Answer {
+        let context = self.bench.lay_out(case);
+        let ask = |call: &str| {
+            let command = self.env.kiln(&case.command).current_dir(&context);
+            command.args(["--call", call]).run().stdout
+        };
+        let mut answer = Answer::default();
+        answer.calls(case, &lint::of_text(&ask("check")), ask);
+        answer
+    }
+}
+
 impl Builder for Kiln<'_> {
     fn build(&self, case: &Case) -> (Answer, Finished) {
         let context = self.bench.lay_out(case);
@@ -226,15 +241,8 @@ impl Builder for BuildKit<'_> {
         );
         let finished = self.request(case, &context).args(["--output", &to]).run();
         let mut answer = self.bench.answer(&finished, &output);
-        answer.warn(&lint::of_text(&self.ask(case, &context, "lint")));
-        for call in &case.calls {
-            let text = self.ask(case, &context, call);
-            answer.section(
-                call,
-                text.lines()
-                    .map(|line| format!("  {line}").trim_end().to_owned()),
-            );
-        }
+        let warnings = lint::of_text(&self.ask(case, &context, "lint"));
+        answer.calls(case, &warnings, |call| self.ask(case, &context, call));
         (answer, finished)
     }
 }

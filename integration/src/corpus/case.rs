@@ -57,7 +57,7 @@ impl Section {
 
     fn of_header(line: &str) -> Option<Self> {
         let header = line.strip_prefix("-- ")?.strip_suffix(" --")?;
-        let mut words = header.split(' ').map(str::to_owned);
+        let mut words = super::words::split(header).into_iter();
         let mut name = words.next()?;
         if name.starts_with('@') {
             name = format!("{name} {}", words.next()?);

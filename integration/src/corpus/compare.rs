@@ -30,6 +30,12 @@ pub fn compare(recorded: &Answer, new: &Answer) -> Vec<Change> {
     changes(&recorded.image_lines(), &new.image_lines())
 }
 
+/// Returns the lines about the Dockerfile itself that only one of two answers has: warnings,
+/// outline, targets.
+pub fn compare_calls(recorded: &Answer, new: &Answer) -> Vec<Change> {
+    changes(&recorded.call_lines(), &new.call_lines())
+}
+
 /// Returns what a longest common subsequence leaves of two lists.
 pub(super) fn changes(old: &[&str], new: &[&str]) -> Vec<Change> {
     // common[i][j] is the length of the longest common subsequence of old[i..] and new[j..].

@@ -24,7 +24,7 @@ pub use answer::Answer;
 pub use base::BaseImages;
 pub use builder::{BuildKit, Builder, Kiln};
 pub use case::{Case, read_cases};
-pub use compare::{Change, compare};
+pub use compare::{Change, compare, compare_calls};
 pub use web::Web;
 
 /// What cases find around them: base images, and files on the web.
