@@ -89,10 +89,8 @@ const INTENDED: &[(&str, Intended, &str)] = &[
 
 /// Cases whose answer is known to be wrong, until it is mended.
 const PENDING: &[&str] = &[
-    "rule-083-workdir",
-    "rule-120-single-manifest-of-other-platform",
-    "rule-008-label-empty-key",
     "rule-018-healthcheck-none-with-flags",
+    "rule-120-single-manifest-of-other-platform",
 ];
 
 #[test]
