@@ -69,43 +69,49 @@ fn date_history(
     epoch: Option<i64>,
 ) -> Option<String> {
     let mut next_layer = layers.iter();
-    let mut latest: Option<String> = None;
-    for entry in history.iter_mut() {
-        let layer = if entry.empty_layer {
-            None
-        } else {
-            let layer = next_layer.next();
-            // More entries than layers: what claims a layer that is not there made none.
-            entry.empty_layer = layer.is_none();
-            layer
-        };
+    for entry in history.iter_mut().filter(|entry| !entry.empty_layer) {
+        let layer = next_layer.next();
+        // More entries than layers: what claims a layer that is not there made none.
+        entry.empty_layer = layer.is_none();
         if entry.created.is_none() {
-            entry.created = layer
-                .map(|layer| rfc3339(layer.created_ns, epoch))
-                .or_else(|| latest.clone());
+            entry.created = layer.map(|layer| rfc3339(layer.created_ns, epoch));
         }
-        if entry.created.is_some() {
-            latest.clone_from(&entry.created);
+    }
+    if let Some(epoch) = epoch {
+        let is_new = |entry: &&mut History| entry.created.is_none();
+        for entry in history.iter_mut().filter(is_new) {
+            entry.created = Some(rfc3339(i64::MAX, Some(epoch)));
         }
     }
     for layer in next_layer {
-        let created = rfc3339(layer.created_ns, epoch);
         history.push(History {
-            created: Some(created.clone()),
+            created: Some(rfc3339(layer.created_ns, epoch)),
             comment: Some(SURPLUS_COMMENT.into()),
             ..History::default()
         });
-        latest = Some(created);
     }
-    // Instructions before the first layer are as old as that layer.
-    let mut following: Option<String> = None;
-    for entry in history.iter_mut().rev() {
+    date_empty_entries(history);
+    history.last().and_then(|entry| entry.created.clone())
+}
+
+/// Gives instructions without a layer the time of the layer before them; those before the first
+/// new layer are as old as it, not as old as the base.
+///
+/// Docs: BuildKit's `normalizeLayersAndHistory`.
+fn date_empty_entries(history: &mut [History]) {
+    let is_dated = |entry: &History| entry.created.is_some();
+    let Some(first) = history.iter().position(|entry| !is_dated(entry)) else {
+        return;
+    };
+    let new = history.iter().skip(first).find(|entry| is_dated(entry));
+    let base = history.iter().take(first).next_back();
+    let mut latest = new.or(base).and_then(|entry| entry.created.clone());
+    for entry in history.iter_mut().skip(first) {
         match &entry.created {
-            Some(created) => following = Some(created.clone()),
-            None => entry.created.clone_from(&following),
+            Some(created) => latest = Some(created.clone()),
+            None => entry.created.clone_from(&latest),
         }
     }
-    latest
 }
 
 fn rfc3339(time_ns: i64, epoch: Option<i64>) -> String {
@@ -171,7 +177,7 @@ mod tests {
             times,
             [
                 "2020-01-01T00:00:00Z",
-                "2020-01-01T00:00:00Z",
+                "1970-01-01T00:01:00Z",
                 "1970-01-01T00:01:00Z",
                 "1970-01-01T00:01:00Z"
             ]
@@ -193,6 +199,21 @@ mod tests {
         let history = &image.config().history;
         assert_eq!(history[0].created.as_deref(), Some("2020-01-01T00:00:00Z"));
         assert_eq!(history[1].created.as_deref(), Some("1970-01-01T00:00:07Z"));
+    }
+
+    #[test]
+    fn epoch_is_the_time_of_entries_without_a_layer() {
+        let history = vec![
+            entry("base", Some("1970-01-01T00:00:05Z"), false),
+            entry("ENV", None, true),
+        ];
+        let image = assemble(config(history), &[layer("base", 5)], 0, Some(7)).unwrap();
+        let config = image.config();
+        assert_eq!(
+            config.history[1].created.as_deref(),
+            Some("1970-01-01T00:00:07Z")
+        );
+        assert_eq!(config.created.as_deref(), Some("1970-01-01T00:00:07Z"));
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub enum StepError {
     /// Permissions in a form that is not understood.
     #[error("permissions cannot be used")]
     Chmod(#[from] cache::ParseChmodError),
+    /// An owner is a name, and there is no root file system to look it up in.
+    #[error("owner {0:?} has a name, and there is no root file system to find it in")]
+    NoAccounts(String),
     /// A required secret was not given.
     #[error("secret {0:?} is required and was not given")]
     SecretMissing(String),

@@ -52,9 +52,9 @@ pub const ACCOUNT_FILE_BYTES_MAX: usize = 16 << 20;
 
 /// Resolves `user[:group]` in the root file system `view`, as `COPY --chown` does.
 ///
-/// Numbers stand for themselves. A name that is not found, or found in no readable
-/// `/etc/passwd` or `/etc/group`, is silently 0. A user name alone brings its primary group; a user
-/// number alone is the group number too.
+/// Numbers stand for themselves. A user name that is not found, or found in no readable
+/// `/etc/passwd`, is silently 0. A user name brings its primary group, a user number the group of
+/// that number, unless there is a group that is found.
 ///
 /// Observed: BuildKit 73ed6825, `solver/llbsolver/ops/opsutils` (facts: rules 47, 48).
 ///
@@ -75,7 +75,9 @@ pub fn resolve_owner(view: &View, text: &str) -> Result<Owner, ViewError> {
         None | Some("") => primary,
         Some(group) => match group.parse::<u32>() {
             Ok(gid) => gid,
-            Err(_) => account(view, "/etc/group", group)?.map_or(0, |fields| number(&fields, 2)),
+            Err(_) => {
+                account(view, "/etc/group", group)?.map_or(primary, |fields| number(&fields, 2))
+            }
         },
     };
     Ok(Owner { uid, gid })

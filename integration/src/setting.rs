@@ -7,6 +7,9 @@
 //! | `KILN_TESTS_STRICT` | a test that cannot run here fails (set by `integration/test.sh`) |
 //! | `KILN_TESTS_ROUNDS` | moments at which the fault tests kill; else as many as a minute allows |
 //! | `KILN_BENCH_ROWS` | rows of the peers' bench to run, by key, separated by commas |
+//! | `KILN_BUILDKIT` | address of a buildkitd that the corpus is built by too |
+//! | `KILN_BLESS` | its answers are recorded in the corpus |
+//! | `KILN_CORPUS` | part of the names of the cases to run |
 //! | `KILN_TESTS_CACHE` | where base root file systems are kept between runs |
 
 use std::env;
@@ -91,4 +94,20 @@ pub(crate) fn search_path() -> OsString {
 pub fn bench_only() -> Option<Vec<String>> {
     let text = variable("KILN_BENCH_ROWS")?;
     Some(text.to_str()?.split(',').map(str::to_owned).collect())
+}
+
+/// Returns the address of a buildkitd that the corpus is built by too (`KILN_BUILDKIT`).
+pub(crate) fn buildkit_address() -> Option<String> {
+    variable("KILN_BUILDKIT")?.into_string().ok()
+}
+
+/// Says whether `BuildKit`'s answers are to be recorded (`KILN_BLESS`).
+pub fn is_blessing() -> bool {
+    variable("KILN_BLESS").is_some()
+}
+
+/// Returns part of the names of the cases to run (`KILN_CORPUS`); empty for all.
+pub fn corpus_filter() -> String {
+    let text = variable("KILN_CORPUS").unwrap_or_default();
+    text.into_string().unwrap_or_default()
 }

@@ -15,6 +15,7 @@
 //! | `privileged` | what RUN steps may and may not do, as root and as an ordinary user |
 //! | `rules_of_run` | RUN rule by rule, by the numbers of `docs/dockerfile.md` |
 //! | `tutorials` | Dockerfiles as tutorials show them, unchanged, on Debian base images |
+//! | `corpus` | kiln answers Dockerfiles as BuildKit does |
 //! | `tidy` | the rules of the source tree itself |
 
 #[cfg(test)]
@@ -23,6 +24,8 @@ mod agents;
 mod bad_input;
 #[cfg(test)]
 mod contexts;
+#[cfg(test)]
+mod corpus;
 #[cfg(test)]
 mod determinism;
 #[cfg(test)]

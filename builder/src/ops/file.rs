@@ -135,11 +135,14 @@ impl Work<'_> {
                 copy_from(&tree_source(&view), copy, owner, upper)
                     .map_err(|error| similar::of_tree(error, &view))
             }
-            Some(Output::Tree(None)) | None => Err(StepError::SourceNotFound {
-                path: copy.src.clone(),
-                ignored: None,
-                similar: None,
-            }),
+            Some(Output::Tree(None)) | None => {
+                // A stage without files has a root all the same, and that can be copied.
+                let empty = self.ops.store.prepare(None)?;
+                let empty = self.ops.store.commit(empty, None)?;
+                let view = self.ops.store.view(empty)?;
+                copy_from(&tree_source(&view), copy, owner, upper)
+                    .map_err(|error| similar::of_tree(error, &view))
+            }
         }
     }
 
@@ -159,6 +162,9 @@ impl Work<'_> {
             None => user,
         };
         let known = name_input(chown);
+        if known == Some(ActionInput::Scratch) {
+            return Err(StepError::NoAccounts(whole));
+        }
         match known.and_then(|input| self.input(input)) {
             Some(Output::Tree(Some(tree))) if known != Some(self.base) => Ok(Some(
                 cache::resolve_owner(&self.ops.store.view(*tree)?, &whole)?,

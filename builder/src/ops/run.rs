@@ -239,14 +239,13 @@ fn environment(ops: &Ops, run: &RunOp) -> Result<Vec<(String, String)>, StepErro
         env.extend(added);
     }
     for secret in &run.secret_env {
-        match ops.secrets.get(&secret.id) {
-            Some(value) => env.push((
-                secret.name.clone(),
-                String::from_utf8_lossy(value).into_owned(),
-            )),
-            None if secret.optional => {}
+        let value = match ops.secrets.get(&secret.id) {
+            Some(value) => String::from_utf8_lossy(value).into_owned(),
+            // Observed: BuildKit 73ed6825 sets the variable to nothing.
+            None if secret.optional => String::new(),
             None => return Err(StepError::SecretMissing(secret.id.clone())),
-        }
+        };
+        env.push((secret.name.clone(), value));
     }
     Ok(env)
 }

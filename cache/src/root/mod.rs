@@ -134,12 +134,12 @@ impl Store {
             Some(boot_id) => boot_id,
             None => read_boot_id()?,
         };
-        let scratch = path.join("trash");
         let database = Database::open(&path)?;
         let form = {
             let _alone = database.gate_exclusive()?;
-            let dir = open_path_dir(&scratch).attempt("open", &scratch)?;
-            OverlayForm::probe(std::os::fd::AsFd::as_fd(&dir)).attempt("probe", &scratch)?
+            // Not in `trash`, which another process may be emptying.
+            let dir = open_path_dir(&path).attempt("open", &path)?;
+            OverlayForm::probe(std::os::fd::AsFd::as_fd(&dir)).attempt("probe", &path)?
         };
         let lease = Lease::new(&path.join("leases"))?;
         let store = Self {

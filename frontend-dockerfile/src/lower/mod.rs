@@ -283,6 +283,10 @@ impl<'a> Lowering<'a> {
         };
         let resolved = &self.sources.images[&(image.reference.clone(), platform.clone())];
         let mut config = resolved.config.clone();
+        // What BuildKit does not know of a base, it does not hand on: a cache record or a build
+        // id of the base would be wrong in its child. Observed: BuildKit 73ed6825.
+        config.extra.clear();
+        config.config.extra.clear();
         config.created = None;
         if image.title.is_some() {
             let tree = self.image_source(&image, platform, name.span);
