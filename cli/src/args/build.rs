@@ -117,9 +117,6 @@ pub(crate) struct InputArgs {
     /// Platform to build for
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
     pub(crate) platform: Vec<Platform>,
-    /// Show the stages, what each step depends on and what is cached, and build nothing
-    #[arg(long)]
-    pub(crate) explain: bool,
     /// Label of the image
     #[arg(long, value_name = "NAME=VALUE", value_parser = value::parse_pair)]
     pub(crate) label: Vec<Pair>,

@@ -94,6 +94,9 @@ impl FromStr for CallArg {
 /// What is asked instead of building, or shown on the way.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CallArgs {
+    /// Show the stages, what each step depends on and what is cached, and build nothing
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Answer a question about the Dockerfile instead: check, outline or targets, and
     /// `,format=json`
     #[arg(

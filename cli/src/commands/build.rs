@@ -53,7 +53,7 @@ pub(crate) fn run(args: &BuildArgs, session: &Session) -> Result<(), Failure> {
         Call::Outline => return call::outline(&builder, &request, asked.format),
         Call::Build | Call::Targets => {}
     }
-    if args.input.explain {
+    if args.question.explain {
         return explain::run(&builder, &request, session);
     }
     let joint = args.question.joint();
