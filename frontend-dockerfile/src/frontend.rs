@@ -478,7 +478,10 @@ impl PlatformBuild<'_> {
         for (index, _) in reached.iter().enumerate().filter(|(_, reached)| **reached) {
             let stage = &stages.stages[index];
             let mut triggers = Vec::new();
-            if let (Base::External(name), false) = (&stage.base, stage.replaced) {
+            // Observed: BuildKit 73ed6825 runs no triggers of an image in the place of a stage, but
+            // looks at them when it looks at every stage.
+            let is_passive = stage.replaced && !self.all_stages;
+            if let (Base::External(name), false) = (&stage.base, is_passive) {
                 let platform = stage.platform.as_ref().unwrap_or(self.platform).clone();
                 let name = Word::new(name.clone(), stage.base_word.span);
                 if let Ok(External::Image(image)) =
