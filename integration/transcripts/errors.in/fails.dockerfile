@@ -1,2 +1,2 @@
 FROM busybox
-RUN echo compiling; echo 'no such header' >&2; exit 2
+RUN echo 'no such header' >&2; exit 2
