@@ -277,6 +277,35 @@ impl Drop for Mounted {
     }
 }
 
+/// A further name for a file of the layers below: overlayfs copies that file up, and the names that
+/// it had stay names of one file. Those that it does not copy up are files of their own.
+#[test]
+fn rule_119_a_new_name_brings_the_others_along() {
+    if !is_root("overlay mounts") {
+        return;
+    }
+    let (dir, store) = store();
+    let base = snapshot(&store, None, &[("m", "linked"), ("d/same", "1")]);
+    let active = store.prepare(Some(base)).unwrap();
+    let mount = dir.path().join("mount");
+    let Some(mounted) = Mounted::new(&active, &mount) else {
+        println!("skipped: no overlay mount here");
+        return;
+    };
+    fs::hard_link(mount.join("m"), mount.join("z")).unwrap();
+    fs::hard_link(mount.join("m"), mount.join("d/a")).unwrap();
+    drop(mounted);
+    let id = store.commit(active, None).unwrap();
+    let (blob, stats) = layer(&store, id).unwrap();
+    assert_eq!(names(&tar_of(blob)), ["d/", "d/a", "m", "z"]);
+    assert_eq!(stats.content_bytes, 6, "one file, three names");
+    let again = rebuilt(&store, id, Some(base));
+    assert_eq!(
+        without_dir_times(exact_listing(&store.view(again).unwrap())),
+        without_dir_times(exact_listing(&store.view(id).unwrap()))
+    );
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Write(String, u8),

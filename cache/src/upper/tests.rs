@@ -146,3 +146,23 @@ fn plain_directory_has_no_whiteouts() {
         .unwrap();
     assert_eq!(listing(upper.view()), ["c=2"]);
 }
+
+#[test]
+fn rule_44_attributes_that_the_kernel_refuses_are_left_out() {
+    let (_dir, store) = store();
+    let active = store.prepare(None).unwrap();
+    let upper = active.upper().unwrap();
+    let attributes = |name: &[u8]| Attributes {
+        mode: Some(0o600),
+        xattrs: [(name.to_vec(), b"x".to_vec())].into(),
+        ..Attributes::default()
+    };
+    upper
+        .write_file(Path::new("a"), b"", &attributes(b"no-namespace.name"))
+        .unwrap();
+    // What is no refusal is not passed over.
+    let too_long = [b"user.".as_slice(), &[b'n'; 300]].concat();
+    upper
+        .write_file(Path::new("b"), b"", &attributes(&too_long))
+        .unwrap_err();
+}
