@@ -7,7 +7,7 @@ use crate::flags::{FlagKind, Flags};
 use crate::lines::{Heredoc, heredoc};
 use crate::span::Word;
 
-const ADD_FLAGS: [(&str, FlagKind); 7] = [
+pub(super) const ADD_FLAGS: [(&str, FlagKind); 7] = [
     ("chown", FlagKind::Text),
     ("chmod", FlagKind::Text),
     ("link", FlagKind::Bool),
@@ -17,7 +17,7 @@ const ADD_FLAGS: [(&str, FlagKind); 7] = [
     ("exclude", FlagKind::List),
 ];
 
-const COPY_FLAGS: [(&str, FlagKind); 6] = [
+pub(super) const COPY_FLAGS: [(&str, FlagKind); 6] = [
     ("from", FlagKind::Text),
     ("chown", FlagKind::Text),
     ("chmod", FlagKind::Text),

@@ -9,6 +9,8 @@ use crate::flags::FlagKind;
 use crate::span::Word;
 use crate::words;
 
+pub(super) const FLAGS: [(&str, FlagKind); 1] = [("platform", FlagKind::Text)];
+
 /// The start of a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct From {
@@ -30,7 +32,7 @@ impl From {
 }
 
 pub(super) fn parse(request: &mut Request<'_, '_>) -> Result<From, Diagnostic> {
-    let flags = request.flags(&[("platform", FlagKind::Text)]);
+    let flags = request.flags(&FLAGS);
     let words = words::split_blanks(request.arguments);
     let (base, as_word, name) = match words.as_slice() {
         [base] => (base, None, None),

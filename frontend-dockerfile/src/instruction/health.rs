@@ -11,7 +11,7 @@ use crate::words;
 /// A duration that is not zero is at least this. `Docs:` moby's container limits.
 const INTERVAL_MIN_NANOSECONDS: i64 = 1_000_000;
 
-const FLAGS: [(&str, FlagKind); 5] = [
+pub(super) const FLAGS: [(&str, FlagKind); 5] = [
     ("interval", FlagKind::Text),
     ("timeout", FlagKind::Text),
     ("start-period", FlagKind::Text),

@@ -58,6 +58,19 @@ pub const KEYWORDS: [&str; 18] = [
     "WORKDIR",
 ];
 
+/// Returns the names of the flags that an instruction takes, by its keyword in upper case.
+pub fn flags_of(keyword: &str) -> impl Iterator<Item = &'static str> {
+    let flags: &'static [(&'static str, FlagKind)] = match keyword {
+        "ADD" => &copy::ADD_FLAGS,
+        "COPY" => &copy::COPY_FLAGS,
+        "FROM" => &from::FLAGS,
+        "HEALTHCHECK" => &health::FLAGS,
+        "RUN" => &run::FLAGS,
+        _ => &[],
+    };
+    flags.iter().map(|(name, _)| *name)
+}
+
 /// One instruction of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {

@@ -9,7 +9,7 @@ use crate::flags::{FlagKind, Flags};
 use crate::span::Word;
 use crate::suggest;
 
-const FLAGS: [(&str, FlagKind); 4] = [
+pub(super) const FLAGS: [(&str, FlagKind); 4] = [
     ("mount", FlagKind::List),
     ("network", FlagKind::Text),
     ("security", FlagKind::Text),
