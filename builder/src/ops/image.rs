@@ -42,15 +42,19 @@ pub(crate) struct SourceImage {
 }
 
 /// The images of one build, by identifier of the source and platform. One that was asked for by
-/// name is known by that and by its digest.
+/// name is known by that and by its digest; one that stands alone is for another platform than was
+/// asked for perhaps, and a vertex may name either.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ImageSources(BTreeMap<(String, String), SourceImage>);
 
 impl ImageSources {
     pub(crate) fn insert(&mut self, digest: &Digest, platform: &Platform, source: &SourceImage) {
-        let platform = platform.normalized().to_string();
+        let asked = platform.normalized().to_string();
+        let own = source.image.config().platform().normalized().to_string();
         let mut add = |name: String| {
-            self.0.insert((name, platform.clone()), source.clone());
+            let own = (name.clone(), own.clone());
+            self.0.entry(own).or_insert_with(|| source.clone());
+            self.0.insert((name, asked.clone()), source.clone());
         };
         if source.layout.is_some() {
             return add(format!("oci-layout://{digest}"));
