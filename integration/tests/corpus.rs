@@ -85,13 +85,23 @@ const INTENDED: &[(&str, Intended, &str)] = &[
         Intended::Accepted,
         "a link in an archive leads where it leads in the image, as for tar in a RUN step",
     ),
+    (
+        "rule-119-further-names",
+        Intended::Lines(&["+  /m  hard link to /a"]),
+        "names of one file stay names of one file; BuildKit's image has two files after a pull",
+    ),
 ];
 
-/// Cases whose answer is known to be wrong, until it is mended.
-const PENDING: &[&str] = &[
-    "rule-018-healthcheck-none-with-flags",
+/// What only kiln says, by case: `BuildKit` gets the bases of the cases as layouts, and looks at the
+/// platform of pulled ones alone.
+const WARNED_OF_PULLED: &[(&str, &[&str])] = &[(
     "rule-120-single-manifest-of-other-platform",
-];
+    &[
+        "+warnings",
+        "+  InvalidBaseImagePlatform line 1: Base image onlyarm was pulled with platform \
+         \"linux/arm64\", expected \"linux/amd64\" for current build",
+    ],
+)];
 
 #[test]
 fn corpus_gives_buildkits_answers() {
@@ -121,7 +131,10 @@ fn corpus_gives_buildkits_warnings_outlines_and_targets() {
     let kiln = Kiln::new(&env, &around);
     let wrong = each(&cases, |case| {
         let changes = compare_calls(case.recorded.as_ref()?, &kiln.calls(case));
-        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        let known = WARNED_OF_PULLED.iter().find(|(name, _)| *name == case.name);
+        let known = known.map_or(&[][..], |(_, lines)| *lines);
+        let mut changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        changes.retain(|change| !known.contains(&change.as_str()));
         (!changes.is_empty()).then(|| format!("=== {}\n{}\n", case.name, changes.join("\n")))
     });
     none(&wrong, cases.len());
@@ -206,7 +219,6 @@ fn judge(kiln: &Kiln<'_>, case: &Case) -> Option<String> {
     } else {
         ""
     };
-    wrong.retain(|_| !PENDING.contains(&case.name.as_str()));
     (!wrong.is_empty()).then(|| format!("=== {}\n{}\n{shown}", case.name, wrong.join("\n")))
 }
 
