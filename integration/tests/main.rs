@@ -9,6 +9,7 @@
 //! | `bad_input` | a clear error, nothing half-written, and a next command that works |
 //! | `contexts` | what a build reads besides images: named, remote and local contexts, downloads, times |
 //! | `determinism` | the same input gives the same digest, anywhere |
+//! | `dockerfile_table` | `docs/dockerfile.md` has a row with tests for everything the frontend knows |
 //! | `git` | repositories as sources of ADD: what comes in, what does not, and what failures say |
 //! | `faults` | `kill -9` at any moment loses nothing that was acknowledged |
 //! | `platforms` | indexes, cross-builds, steps for other processors |
@@ -29,6 +30,8 @@ mod contexts;
 mod corpus;
 #[cfg(test)]
 mod determinism;
+#[cfg(test)]
+mod dockerfile_table;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]

@@ -259,7 +259,7 @@ fn no_file_names_a_package_registry() {
     none(&wrong, "names that do not belong into the source");
 }
 
-fn none(wrong: &[String], what: &str) {
+pub(crate) fn none(wrong: &[String], what: &str) {
     assert!(wrong.is_empty(), "{what}:\n  {}", wrong.join("\n  "));
 }
 
@@ -301,7 +301,7 @@ fn sources_of(root: &Path, metadata: &Metadata) -> Vec<PathBuf> {
     sources().into_iter().filter(ours).collect()
 }
 
-fn sources() -> Vec<PathBuf> {
+pub(crate) fn sources() -> Vec<PathBuf> {
     text_files()
         .into_iter()
         .filter(|path| path.extension().is_some_and(|e| e == "rs"))
@@ -333,7 +333,7 @@ fn text_files() -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -25,7 +25,7 @@ pub use env::{Argument, Pair};
 pub use from::From;
 pub use health::{Healthcheck, HealthcheckTest};
 pub use meta::Onbuild;
-pub use mount::{Mount, MountKind, MountSpec, Sharing};
+pub use mount::{KEYS as MOUNT_KEYS, Mount, MountKind, MountSpec, Sharing};
 pub use run::{CommandLine, Network, Run};
 
 use crate::diagnostic::Diagnostic;

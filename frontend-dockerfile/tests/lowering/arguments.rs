@@ -209,6 +209,7 @@ fn build_arguments_that_nobody_declares_are_ignored() {
         ("nobody", "1"),
         ("BUILDKIT_BUILD_NAME", "n"),
         ("BUILDKIT_INLINE_CACHE", "1"),
+        ("BUILDKIT_ATTEST_SBOM", ""),
     ];
     let lowered = lower_with("FROM alpine\nRUN x\n", &given);
     assert_eq!(lowered.runs()[0].env, ["PATH=/bin", "BASE=1"]);

@@ -16,6 +16,7 @@ use crate::diagnostic::Diagnostic;
 use crate::expand::ExpandError;
 use crate::span::{Span, Word};
 
+pub use resolve::KEYS;
 pub(crate) use resolve::parse_bool;
 
 /// What to do instead of a variable in `from`.

@@ -10,7 +10,8 @@ use crate::expand::ExpandError;
 use crate::span::Span;
 use crate::suggest;
 
-const KEYS: [&str; 19] = [
+/// Every key, of whatever type.
+pub const KEYS: [&str; 19] = [
     "type",
     "from",
     "source",
