@@ -479,7 +479,8 @@ fn rule_114_an_ignored_dockerfile_still_builds() {
         )
         .run()
         .code(3)
-        .says("excluded by line 3 of the ignore file (a*)"),
+        .says("excluded by line 3 of")
+        .says(".dockerignore (a*)"),
     );
 }
 
