@@ -50,7 +50,7 @@ pub(super) fn resolver(
     builder.resolver(&request.layouts, sources, Arc::new(Silent))
 }
 
-/// The frontend of a build: tells the warnings, then lowers.
+/// The frontend of a build: lowers, and tells the warnings.
 pub(super) struct CheckedFrontend {
     /// Who is told.
     pub(super) sink: Arc<dyn Sink>,
@@ -65,10 +65,16 @@ impl Frontend for CheckedFrontend {
         input: &BuildInput,
         resolver: &R,
     ) -> Result<Plan, DockerfileError> {
-        let found = lint::lint(input, Scope::Build, BaseImages::Required, resolver).await;
+        let plan = DockerfileFrontend.lower(input, resolver).await;
+        // Why there is no plan is told by who makes it, with all problems; for the warnings about
+        // such a file nobody is asked.
+        let images = match plan {
+            Ok(_) => BaseImages::Required,
+            Err(_) => BaseImages::Unknown,
+        };
+        let found = lint::lint(input, Scope::Build, images, resolver).await;
         self.tell(input, &found);
-        // Why there is no plan is told by who makes it, with all problems.
-        let plan = DockerfileFrontend.lower(input, resolver).await?;
+        let plan = plan?;
         match found.error {
             Some(error @ DockerfileError::Violations(_)) => Err(error),
             _ => Ok(plan),
