@@ -98,6 +98,9 @@ step "deny, typos"
 cargo deny check --hide-inclusion-graph licenses bans sources
 typos
 
+step "fuzzers, a minute"
+frontend-dockerfile/fuzz/run.sh 15
+
 step "peers, smoke size"
 cargo bench --locked --workspace --bench peers --profile ci -- --smoke
 

@@ -19,7 +19,7 @@ RUSTFLAGS="$RUSTFLAGS -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
 RUSTFLAGS="$RUSTFLAGS -Cllvm-args=-sanitizer-coverage-pc-table"
 RUSTFLAGS="$RUSTFLAGS -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 export RUSTFLAGS
-cargo build --quiet --release --target-dir target --target "$(rustc -vV | sed -n 's/^host: //p')"
+cargo build --quiet --locked --release --target-dir target --target "$(rustc -vV | sed -n 's/^host: //p')"
 programs=target/$(rustc -vV | sed -n 's/^host: //p')/release
 
 for target; do

@@ -26,7 +26,17 @@ fuzz_target!(|input: (u8, &str, &str)| {
     if let Ok(expanded) = expander.expand(text, &variables) {
         assert!(expanded.text.len() <= 2 * EXPANDED_BYTES_MAX + text.len() + value.len());
         assert!(expanded.words.iter().all(|word| !word.is_empty()));
-        assert!(expanded.used.iter().all(|name| variables.contains_key(name)));
-        assert!(!expanded.unset.iter().any(|name| variables.contains_key(name)));
+        assert!(
+            expanded
+                .used
+                .iter()
+                .all(|name| variables.contains_key(name))
+        );
+        assert!(
+            !expanded
+                .unset
+                .iter()
+                .any(|name| variables.contains_key(name))
+        );
     }
 });

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Any text as a Dockerfile: read, shown, lowered and formatted without a panic; every place that is
-//! named lies inside the text; the format is stable.
+//! Any text as a Dockerfile: read, shown, checked, lowered and formatted without a panic; every place
+//! that is named lies inside the text; the format is stable.
 
 #![no_main]
 
 use frontend_dockerfile::format::format;
+use frontend_dockerfile::lint::{BaseImages, Scope, lint};
 use frontend_dockerfile::{
     BuildInput, BuildOptions, DockerfileError, DockerfileFrontend, Report, SourceText,
     detect_syntax, parse,
 };
-use graph::{Frontend, ImageResolver, ResolveError, ResolveMode, ResolvedImage};
+use graph::{
+    Frontend, ImageResolver, ResolveError, ResolveMode, ResolvedImage, SourceOp, SourceTimeError,
+    SourceTimes,
+};
 use libfuzzer_sys::fuzz_target;
 use oci::{ImageConfig, Platform, Reference};
 
@@ -29,6 +33,21 @@ impl ImageResolver for Everything {
             config: ImageConfig::parse(config).expect("a config of this file"),
         })
     }
+
+    async fn resolve_layout(
+        &self,
+        _store: &str,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<ResolvedImage, ResolveError> {
+        self.resolve(reference, platform, ResolveMode::Local).await
+    }
+}
+
+impl SourceTimes for Everything {
+    async fn time(&self, _source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
+        Ok(Some(1))
+    }
 }
 
 fn check_place(text: &str, start: usize, end: usize) {
@@ -38,6 +57,16 @@ fn check_place(text: &str, start: usize, end: usize) {
 fuzz_target!(|text: &str| {
     let source = SourceText::new("f", text);
     drop(detect_syntax(text));
+    let input = input(&source);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let lint = lint(&input, Scope::Check, BaseImages::Required, &Everything);
+    let lines = text.lines().count().max(1);
+    for warning in runtime.block_on(lint).warnings {
+        assert!(warning.lines.first <= warning.lines.last);
+        assert!(warning.lines.last <= lines, "{}", warning.lines.last);
+    }
     match parse::parse(&source) {
         Err(problems) => {
             for problem in &problems {
@@ -61,23 +90,22 @@ fuzz_target!(|text: &str| {
     assert_eq!(formatted.is_changed(), once != text);
     let twice = format(&SourceText::new("f", once.as_str())).expect("it means the same");
     assert_eq!(twice.to_string(), once);
-    lower(source);
+    lower(&input, &runtime);
 });
 
-fn lower(source: SourceText) {
-    let text = source.text().to_owned();
-    let input = BuildInput {
-        source,
+fn input(source: &SourceText) -> BuildInput {
+    BuildInput {
+        source: source.clone(),
         dockerignore: None,
         options: BuildOptions::new(Platform::new("linux", "amd64", None)),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
-    let result = runtime.block_on(DockerfileFrontend.lower(&input, &Everything));
+    }
+}
+
+fn lower(input: &BuildInput, runtime: &tokio::runtime::Runtime) {
+    let result = runtime.block_on(DockerfileFrontend.lower(input, &Everything));
     if let Err(DockerfileError::Invalid(invalid)) = result {
         for problem in &invalid.diagnostics {
-            check_place(&text, problem.span.start, problem.span.end);
+            check_place(input.source.text(), problem.span.start, problem.span.end);
         }
     }
 }
