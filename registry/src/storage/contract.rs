@@ -183,7 +183,9 @@ async fn published_bytes_read_back(data: &dyn Data) {
     }
     let digest = sha256(b"short-lived");
     let location = publish(data, b"short-lived", &digest).await;
-    data.delete(&location).await.unwrap();
+    let guard = data.lock(&location).await.unwrap();
+    data.delete(&location, &guard).await.unwrap();
+    drop(guard);
     let gone = data.read(&location, 0..1).await;
     assert!(matches!(gone, Err(StorageError::Missing(_))), "{gone:?}");
     let location = publish(data, b"short-lived", &digest).await;

@@ -65,19 +65,40 @@ pub struct Stage {
     pub expected_bytes: Option<u64>,
 }
 
+/// Keeps one location between a publisher and a collector apart: while one holds it, the other
+/// waits. Empty where locations are never used twice.
+pub struct Guard(Option<Box<dyn Any + Send + Sync>>);
+
+impl Guard {
+    /// Returns the guard of a store whose locations are never used twice.
+    pub fn not_needed() -> Self {
+        Self(None)
+    }
+
+    /// Tells whether anybody is kept out: the location can be used twice.
+    pub fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Returns a guard that lasts as long as `lock`.
+    pub fn of(lock: impl Any + Send + Sync) -> Self {
+        Self(Some(Box::new(lock)))
+    }
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guard").field(&self.is_held()).finish()
+    }
+}
+
 /// Published bytes.
+#[derive(Debug)]
 pub struct Publication {
     /// Where they lie.
     pub location: Location,
-    /// Keeps a collector from removing the bytes until the records that name them are written:
-    /// hold it until then. Empty where data keys are never used twice.
-    pub guard: Option<Box<dyn Any + Send + Sync>>,
-}
-
-impl fmt::Debug for Publication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Publication").field(&self.location).finish()
-    }
+    /// Hold it until the records that name the bytes are written: nobody removes them before.
+    pub guard: Guard,
 }
 
 /// Bytes on their way in: appended any number of times, then published or dropped.
@@ -124,8 +145,15 @@ pub trait Data: fmt::Debug + Send + Sync + 'static {
     /// [`StorageError::Missing`] if nothing is at `location`.
     fn read<'a>(&'a self, location: &'a Location, range: Range<u64>) -> Answer<'a, Bytes>;
 
-    /// Removes published bytes. Readers that began keep reading.
-    fn delete<'a>(&'a self, location: &'a Location) -> Answer<'a, ()>;
+    /// Waits until nobody publishes at `location`, and keeps it so while the guard is held.
+    ///
+    /// A store whose locations are used again (a path made of the digest) needs it, because there
+    /// the same location may have become somebody else's live bytes: look at the record again
+    /// under the guard, then delete.
+    fn lock<'a>(&'a self, location: &'a Location) -> Answer<'a, Guard>;
+
+    /// Removes published bytes, under the guard of `location`. Readers that began keep reading.
+    fn delete<'a>(&'a self, location: &'a Location, guard: &'a Guard) -> Answer<'a, ()>;
 
     /// Returns the sessions that have staged bytes, to sweep those without a record.
     fn sessions(&self) -> Answer<'_, Vec<SessionId>>;

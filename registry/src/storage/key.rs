@@ -10,6 +10,7 @@
 //! l/<repo>/@x/<alg>-<hex>/<tag>                    empty; "tag may point at", written before it
 //! l/<repo>/@r/<alg>-<hex>/<alg>-<hex>/<inc>        referrer descriptor, under its subject
 //! n/<repo>                                         nonce, rewritten on every change
+//! g/settled/<repo>                                 how far garbage collection has looked
 //! u/<session>                                      upload session
 //! meta/instance                                    signing secret
 //! ```
@@ -26,17 +27,25 @@ use crate::endpoint::Name;
 pub const INSTANCE: &str = "meta/instance";
 /// What every upload session's key starts with.
 pub const SESSIONS: &str = "u/";
+/// What every content record's key starts with.
+pub const CONTENTS: &str = "c/";
+/// What every marker's key starts with.
+pub const MARKERS: &str = "k/";
+/// What the incarnation of a blob's membership starts with.
+pub const BLOB_INCARNATION: &str = "b";
+/// What the incarnation of a manifest starts with.
+pub const MANIFEST_INCARNATION: &str = "m";
 /// What every repository's change marker starts with.
 pub const REPOSITORIES: &str = "n/";
 
 /// Returns the key of the content record.
 pub fn content(digest: &Digest) -> String {
-    format!("c/{}/{}", digest.algorithm(), digest.hex())
+    format!("{CONTENTS}{}/{}", digest.algorithm(), digest.hex())
 }
 
 /// Returns what the markers of all members of `digest` start with.
 pub fn markers(digest: &Digest) -> String {
-    format!("k/{}/{}/", digest.algorithm(), digest.hex())
+    format!("{MARKERS}{}/{}/", digest.algorithm(), digest.hex())
 }
 
 /// Returns the key of the marker of one membership.
@@ -58,6 +67,16 @@ pub fn membership(name: &Name, digest: &Digest) -> String {
 /// Returns the key of a manifest.
 pub fn manifest(name: &Name, digest: &Digest) -> String {
     format!("l/{name}/@m/{}/{}", digest.algorithm(), digest.hex())
+}
+
+/// Returns what all memberships of a repository start with.
+pub fn memberships(name: &Name) -> String {
+    format!("l/{name}/@b/")
+}
+
+/// Returns what all manifests of a repository start with.
+pub fn manifests(name: &Name) -> String {
+    format!("l/{name}/@m/")
 }
 
 /// Returns what all tags of a repository start with.
@@ -94,6 +113,11 @@ pub fn referrer(name: &Name, subject: &Digest, digest: &Digest) -> String {
 /// Returns the key of a repository's change marker.
 pub fn changes(name: &Name) -> String {
     format!("{REPOSITORIES}{name}")
+}
+
+/// Returns the key that says how far garbage collection has looked at a repository.
+pub fn settled(name: &Name) -> String {
+    format!("g/settled/{name}")
 }
 
 /// Returns the key of an upload session.

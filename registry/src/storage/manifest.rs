@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Manifests: put with everything that hangs on them, get, delete, and the referrers of a subject.
+//! Manifests: put with everything that hangs on them, and get. The publisher's half of the garbage
+//! collection protocol for manifests and what they refer to.
 //!
 //! A manifest is content like a blob (its bytes lie among the blobs, so that metadata can be
 //! rebuilt from files) and a record of its own that holds the bytes once more, so that a read is
@@ -9,11 +10,12 @@ use std::collections::BTreeSet;
 
 use oci::{Algorithm, Descriptor, Digest, Document, Tag};
 
-use super::data::{Publication, Stage};
+use super::data::{Location, Publication, Stage};
 use super::error::StorageError;
 use super::key;
-use super::meta::{Condition, LIST_MAX, Version, Write};
+use super::meta::{Condition, Version, Write};
 use super::record::{self, ManifestHeader, Membership, State, TagRecord};
+use super::referrer::referrer_descriptor;
 use super::repository::Found;
 use super::store::{RACES_MAX, SparsePolicy, Store, nonce};
 use crate::endpoint::Name;
@@ -21,13 +23,7 @@ use crate::endpoint::Name;
 /// After how many seconds a manifest that is pushed again is written again, see `repository`.
 const CONFIRM_AFTER_SECONDS: u64 = 30 * 60;
 /// After how many records other requests get their turn: reading one may never wait.
-const READS_PER_TURN: usize = 64;
-/// How many tags one write removes with a manifest; more take several writes.
-const TAGS_PER_WRITE: usize = 500;
-/// Where a page of referrers ends, in bytes of descriptors. Spec: distribution-spec §Listing
-/// Referrers (clients limit an index to 4 MiB).
-const REFERRERS_PAGE_BYTES: usize = 3 << 20;
-
+pub(super) const READS_PER_TURN: usize = 64;
 /// A manifest to be stored.
 #[derive(Debug)]
 pub struct ManifestPut<'a> {
@@ -69,13 +65,22 @@ pub enum PutManifestError {
     Storage(#[from] StorageError),
 }
 
-/// One page of referrers.
-#[derive(Clone, Debug, Default)]
-pub struct ReferrerPage {
-    /// The descriptors, sorted by digest.
-    pub descriptors: Vec<Descriptor>,
-    /// Where the next page starts, if there is one.
-    pub next: Option<String>,
+/// How a write of everything about a manifest ended.
+enum Written {
+    /// All of it is there.
+    Yes,
+    /// Somebody else changed this key meanwhile.
+    Lost(String),
+}
+
+/// How the manifest itself becomes or stays live.
+enum Claimed {
+    /// Its bytes must be published first.
+    NeedsBytes,
+    /// It is live already.
+    Held,
+    /// The steps make it live, with its bytes at this place.
+    At(Location),
 }
 
 /// What looking at one reference of a manifest led to.
@@ -99,17 +104,39 @@ impl Store {
         name: &Name,
         digest: &Digest,
     ) -> Result<Option<StoredManifest>, StorageError> {
-        let key = key::manifest(name, digest);
-        let Some((header, bytes, _)) = self.manifest_record(&key).await? else {
-            return Ok(None);
-        };
-        Ok(header
-            .state
-            .is_readable()
-            .then_some(StoredManifest { header, bytes }))
+        let held = self.held_manifest(name, digest).await?;
+        Ok(held.map(|(manifest, _)| manifest))
     }
 
-    async fn manifest_record(
+    /// Returns the manifest if readers may see it, rescuing it if it is condemned: who was told
+    /// "it exists" may rely on it.
+    pub(super) async fn held_manifest(
+        &self,
+        name: &Name,
+        digest: &Digest,
+    ) -> Result<Option<(StoredManifest, Version)>, StorageError> {
+        let key = key::manifest(name, digest);
+        for _ in 0..RACES_MAX {
+            let Some((mut header, bytes, version)) = self.manifest_record(&key).await? else {
+                return Ok(None);
+            };
+            match header.state {
+                State::Live => return Ok(Some((StoredManifest { header, bytes }, version))),
+                State::Dead | State::Quarantined => return Ok(None),
+                State::Condemned => {
+                    header.state = State::Live;
+                    header.nonce = nonce();
+                    header.at = self.now();
+                    let record = record::encode_manifest(&header, &bytes);
+                    let put = Write::Put(key.clone(), record, Condition::Is(version));
+                    self.write_or_lose(vec![put]).await?;
+                }
+            }
+        }
+        Err(StorageError::Contended(key))
+    }
+
+    pub(super) async fn manifest_record(
         &self,
         key: &str,
     ) -> Result<Option<(ManifestHeader, bytes::Bytes, Version)>, StorageError> {
@@ -134,34 +161,88 @@ impl Store {
     pub async fn put_manifest(&self, put: &ManifestPut<'_>) -> Result<usize, PutManifestError> {
         let mut publication = None;
         for _ in 0..RACES_MAX {
+            let mut held = Vec::new();
+            let sparse = match self.hold_references(put, &mut held).await {
+                Ok(sparse) => sparse,
+                Err(error) => {
+                    self.abandon(publication).await?;
+                    return Err(error);
+                }
+            };
             let mut steps = Vec::new();
-            let mut stored = self
+            let mut claimed = self
                 .claim_manifest(put, publication.as_ref(), &mut steps)
                 .await?;
-            if !stored {
+            if let Claimed::NeedsBytes = claimed {
                 publication = Some(self.publish_manifest(put).await?);
                 steps.clear();
-                stored = self
+                claimed = self
                     .claim_manifest(put, publication.as_ref(), &mut steps)
                     .await?;
             }
-            debug_assert!(stored, "published bytes can always be claimed");
-            let sparse = self.hold_references(put, &mut steps).await?;
+            // Behind the manifest's own record: whoever collects what it refers to has seen that.
+            steps.append(&mut held);
             self.point_tags(put, &mut steps).await?;
             steps.push(Self::changed(put.name));
-            let tag_key = put.tags.first().map(|tag| key::tag(put.name, tag));
-            match self.meta.write(steps).await {
-                Ok(()) => return Ok(sparse),
-                Err(StorageError::Conflict(key)) => {
-                    let conditional = put.tag_condition != Condition::Any;
-                    if conditional && Some(key) == tag_key {
-                        return Err(PutManifestError::TagChanged);
+            match self.write_manifest(put, steps).await? {
+                Written::Yes => {
+                    match (publication, claimed) {
+                        (Some(one), Claimed::At(used)) => self.drop_unused(one, &used).await?,
+                        (unused, _) => self.abandon(unused).await?,
                     }
+                    return Ok(sparse);
                 }
-                Err(error) => return Err(error.into()),
+                Written::Lost(at) => {
+                    let is_spent = |one: &Publication| {
+                        matches!(&claimed, Claimed::At(used) if *used == one.location)
+                            && self.may_have_used(one, &put.digest, &at)
+                    };
+                    // The next attempt publishes them anew.
+                    publication = publication.filter(|one| !is_spent(one));
+                }
             }
         }
         Err(StorageError::Contended(put.digest.to_string()).into())
+    }
+
+    async fn write_manifest(
+        &self,
+        put: &ManifestPut<'_>,
+        steps: Vec<Write>,
+    ) -> Result<Written, PutManifestError> {
+        let tag_key = put.tags.first().map(|tag| key::tag(put.name, tag));
+        match self.meta.write(steps).await {
+            Ok(()) if self.is_still_there(put).await? => Ok(Written::Yes),
+            Ok(()) => Ok(Written::Lost(key::manifest(put.name, &put.digest))),
+            Err(StorageError::Conflict(at)) => {
+                let conditional = put.tag_condition != Condition::Any;
+                if conditional && Some(&at) == tag_key.as_ref() {
+                    return Err(PutManifestError::TagChanged);
+                }
+                Ok(Written::Lost(at))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes bytes that no record was ever made to name.
+    async fn abandon(&self, publication: Option<Publication>) -> Result<(), StorageError> {
+        match publication {
+            Some(publication) if !publication.guard.is_held() => {
+                let Publication { location, guard } = publication;
+                self.data.delete(&location, &guard).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at the manifest again after the tags were set: whoever deleted or collected it between
+    /// two steps did not see them.
+    async fn is_still_there(&self, put: &ManifestPut<'_>) -> Result<bool, StorageError> {
+        if put.tags.is_empty() || self.meta.is_atomic() {
+            return Ok(true);
+        }
+        Ok(self.held_manifest(put.name, &put.digest).await?.is_some())
     }
 
     /// Writes the bytes among the blobs.
@@ -179,31 +260,30 @@ impl Store {
         staged.publish(&put.digest).await
     }
 
-    /// Adds the steps that make the manifest itself live; false if its bytes must be published
-    /// first.
+    /// Adds the steps that make the manifest itself live.
     async fn claim_manifest(
         &self,
         put: &ManifestPut<'_>,
         publication: Option<&Publication>,
         steps: &mut Vec<Write>,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<Claimed, StorageError> {
         let key = key::manifest(put.name, &put.digest);
         let old = self.manifest_record(&key).await?;
         let now = self.now();
         let (incarnation, version) = match old {
-            None => (nonce(), None),
+            None => (incarnation(), None),
             Some((old, _, version)) if old.state.is_readable() => {
                 let young = now < old.at.saturating_add(CONFIRM_AFTER_SECONDS);
                 if young && old.state == State::Live && old.media_type == put.media_type {
                     steps.push(Write::Require(key, Condition::Is(version)));
-                    return Ok(true);
+                    return Ok(Claimed::Held);
                 }
                 (old.incarnation, Some(version))
             }
-            Some((_, _, version)) => (nonce(), Some(version)),
+            Some((_, _, version)) => (incarnation(), Some(version)),
         };
         let Some(publication) = publication else {
-            return Ok(false);
+            return Ok(Claimed::NeedsBytes);
         };
         let bytes = put.document.bytes();
         let size_bytes = bytes.len() as u64;
@@ -213,7 +293,7 @@ impl Store {
             size_bytes,
             location: publication.location.clone(),
         };
-        self.claim_content(&put.digest, Some(&found), steps).await?;
+        let used = self.claim_content(&put.digest, Some(&found), steps).await?;
         let subject = subject(&put.document);
         if let Some(subject) = subject {
             let prefix = key::referrer(put.name, &subject.digest, &put.digest);
@@ -235,7 +315,7 @@ impl Store {
         };
         let record = record::encode_manifest(&header, bytes);
         steps.push(Write::Put(key, record, Condition::unchanged(version)));
-        Ok(true)
+        Ok(Claimed::At(used.unwrap_or(found.location)))
     }
 
     /// Adds the steps that keep what the manifest refers to. Returns how much of it is not there.
@@ -276,13 +356,12 @@ impl Store {
         let mut was_there = false;
         if is_index {
             let key = key::manifest(put.name, &descriptor.digest);
-            if let Some((header, _, version)) = self.manifest_record(&key).await? {
-                if header.state == State::Live {
-                    let step = Write::Require(key, Condition::Is(version));
-                    return Ok(Reference::Held(step));
-                }
-                was_there = true;
+            let held = self.held_manifest(put.name, &descriptor.digest).await?;
+            if let Some((_, version)) = held {
+                let step = Write::Require(key, Condition::Is(version));
+                return Ok(Reference::Held(step));
             }
+            was_there = self.meta.get(&key).await?.is_some();
         }
         // An index may also list blobs: BuildKit's cache export does.
         let key = key::membership(put.name, &descriptor.digest);
@@ -330,130 +409,6 @@ impl Store {
         }
         Ok(())
     }
-
-    /// Removes a manifest with every tag on it; false if there was none.
-    ///
-    /// # Errors
-    ///
-    /// Whatever the metadata reports.
-    ///
-    /// # Cancellation
-    ///
-    /// The manifest is gone before its last tags are; a tag without manifest reads as absent.
-    pub async fn delete_manifest(
-        &self,
-        name: &Name,
-        digest: &Digest,
-    ) -> Result<bool, StorageError> {
-        let key = key::manifest(name, digest);
-        for _ in 0..RACES_MAX {
-            let Some((mut header, _, version)) = self.manifest_record(&key).await? else {
-                return Ok(false);
-            };
-            if !header.state.is_readable() {
-                return Ok(false);
-            }
-            let marker = key::marker(digest, name, header.size_bytes, &header.incarnation);
-            header.state = State::Dead;
-            header.nonce = nonce();
-            header.at = self.now();
-            let dead = record::encode_manifest(&header, &[]);
-            let mut steps = vec![Write::Put(key.clone(), dead, Condition::Is(version))];
-            self.untag(name, digest, &mut steps).await?;
-            if let Some(subject) = &header.subject {
-                let prefix = key::referrer(name, subject, digest);
-                let entry = format!("{prefix}{}", header.incarnation);
-                steps.push(Write::Delete(entry, Condition::Any));
-            }
-            steps.push(Write::Delete(marker, Condition::Any));
-            steps.push(Self::changed(name));
-            if self.write_or_lose(steps).await? {
-                self.untag_rest(name, digest).await?;
-                return Ok(true);
-            }
-        }
-        Err(StorageError::Contended(key))
-    }
-
-    /// Adds the steps that remove the first tags on `digest`; true if there may be more.
-    async fn untag(
-        &self,
-        name: &Name,
-        digest: &Digest,
-        steps: &mut Vec<Write>,
-    ) -> Result<bool, StorageError> {
-        let prefix = key::tags_on(name, digest);
-        let listed = self.meta.list(&prefix, "", TAGS_PER_WRITE).await?;
-        for line in &listed {
-            let tag = line.key.strip_prefix(&prefix).map(str::parse::<Tag>);
-            let Some(Ok(tag)) = tag else { continue };
-            if let Some(stored) = self.tag(name, &tag).await?
-                && stored.digest == *digest
-            {
-                let key = key::tag(name, &tag);
-                steps.push(Write::Delete(key, Condition::Is(stored.version)));
-            }
-            // Only this version of the entry: a push that points the tag here again writes anew.
-            let condition = Condition::Is(line.version.clone());
-            steps.push(Write::Delete(line.key.clone(), condition));
-        }
-        Ok(listed.len() == TAGS_PER_WRITE)
-    }
-
-    /// Removes the tags that did not fit into the first write.
-    async fn untag_rest(&self, name: &Name, digest: &Digest) -> Result<(), StorageError> {
-        let mut races = 0;
-        while races < RACES_MAX {
-            let mut steps = Vec::new();
-            let more = self.untag(name, digest, &mut steps).await?;
-            if steps.is_empty() {
-                return Ok(());
-            }
-            if !self.write_or_lose(steps).await? {
-                races += 1;
-            } else if !more {
-                return Ok(());
-            }
-        }
-        Err(StorageError::Contended(key::tags_on(name, digest)))
-    }
-
-    /// Returns the referrers of `subject` in `name` from `start` on (empty: from the first).
-    ///
-    /// # Errors
-    ///
-    /// Whatever the metadata reports.
-    pub async fn referrers(
-        &self,
-        name: &Name,
-        subject: &Digest,
-        start: &str,
-    ) -> Result<ReferrerPage, StorageError> {
-        let prefix = key::referrers(name, subject);
-        let after = format!("{prefix}{start}");
-        let listed = self.meta.list(&prefix, &after, LIST_MAX).await?;
-        let full = listed.len() == LIST_MAX;
-        let mut page = ReferrerPage::default();
-        let mut size_bytes = 0;
-        let mut last = None;
-        for line in listed {
-            if size_bytes >= REFERRERS_PAGE_BYTES {
-                page.next = last;
-                return Ok(page);
-            }
-            if let Some((descriptor, _)) = self.read::<Descriptor>(&line.key).await? {
-                size_bytes += usize::try_from(line.size_bytes).unwrap_or(REFERRERS_PAGE_BYTES);
-                page.descriptors.push(descriptor);
-            }
-            if page.descriptors.len().is_multiple_of(READS_PER_TURN) {
-                tokio::task::yield_now().await;
-            }
-            last = line.key.strip_prefix(&prefix).map(str::to_owned);
-        }
-        page.descriptors.dedup_by(|b, a| a.digest == b.digest);
-        page.next = last.filter(|_| full);
-        Ok(page)
-    }
 }
 
 /// Returns the subject of a manifest or index.
@@ -465,7 +420,7 @@ pub fn subject(document: &Document) -> Option<&Descriptor> {
 }
 
 /// Returns what a document refers to, in its order; not the subject, which need not exist.
-fn references(document: &Document) -> Vec<&Descriptor> {
+pub(super) fn references(document: &Document) -> Vec<&Descriptor> {
     match document {
         Document::Manifest(manifest, _) => std::iter::once(&manifest.config)
             .chain(&manifest.layers)
@@ -474,31 +429,14 @@ fn references(document: &Document) -> Vec<&Descriptor> {
     }
 }
 
-/// Returns the entry of a manifest among the referrers of its subject.
-///
-/// Spec: distribution-spec §Listing Referrers (artifact type of an image falls back to its config's
-/// media type, that of an index does not).
-fn referrer_descriptor(put: &ManifestPut<'_>) -> Descriptor {
-    let (artifact_type, annotations) = match &put.document {
-        Document::Manifest(manifest, _) => {
-            let own = manifest.artifact_type.clone().filter(|own| !own.is_empty());
-            let artifact_type = own.unwrap_or_else(|| manifest.config.media_type.to_string());
-            (Some(artifact_type), manifest.annotations.clone())
-        }
-        Document::Index(index, _) => (index.artifact_type.clone(), index.annotations.clone()),
-    };
-    let size_bytes = put.document.bytes().len() as u64;
-    let media_type = oci::MediaType::parse(&put.media_type);
-    Descriptor {
-        annotations,
-        artifact_type,
-        ..Descriptor::new(media_type, put.digest.clone(), size_bytes)
-    }
-}
-
 /// Returns the digest of `bytes` in `algorithm`.
 pub fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
     let mut hasher = oci::Hasher::new(algorithm);
     hasher.update(bytes);
     hasher.finish()
+}
+
+/// Returns a fresh incarnation of a manifest.
+fn incarnation() -> String {
+    format!("{}{}", key::MANIFEST_INCARNATION, nonce())
 }

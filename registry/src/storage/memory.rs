@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use oci::Digest;
 
-use super::data::{self, Answer, Data, Location, Publication, Stage, Staged};
+use super::data::{self, Answer, Data, Guard, Location, Publication, Stage, Staged};
 use super::error::StorageError;
 use super::manifest::digest_of;
 use super::meta::{Condition, LIST_MAX, Listed, Meta, Version, Write};
@@ -25,6 +25,14 @@ type Record = (Vec<u8>, u64);
 pub struct MemoryMeta {
     /// The records, and the last version given out.
     state: Mutex<(BTreeMap<String, Record>, u64)>,
+}
+
+#[cfg(test)]
+impl MemoryMeta {
+    /// Returns the last version given out: whether anything was written.
+    pub(crate) fn last_version(&self) -> u64 {
+        lock(&self.state).1
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -102,12 +110,27 @@ struct Content {
     published: HashMap<Location, Bytes>,
     staged: BTreeMap<SessionId, Vec<u8>>,
     keys: u64,
+    removed: u64,
 }
 
 /// Bytes in memory.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryData {
     content: Arc<Mutex<Content>>,
+}
+
+#[cfg(test)]
+impl MemoryData {
+    /// Returns how many published byte strings there are.
+    pub(crate) fn published(&self) -> usize {
+        lock(&self.content).published.len()
+    }
+
+    /// Returns how often anything was published or removed.
+    pub(crate) fn changes(&self) -> u64 {
+        let content = lock(&self.content);
+        content.keys + content.removed
+    }
 }
 
 #[derive(Debug)]
@@ -153,7 +176,7 @@ impl Staged for MemoryStaged {
             content.published.insert(location.clone(), bytes);
             Ok(Publication {
                 location,
-                guard: None,
+                guard: Guard::not_needed(),
             })
         })
     }
@@ -200,8 +223,15 @@ impl Data for MemoryData {
         })
     }
 
-    fn delete<'a>(&'a self, location: &'a Location) -> Answer<'a, ()> {
-        lock(&self.content).published.remove(location);
+    fn lock<'a>(&'a self, _: &'a Location) -> Answer<'a, Guard> {
+        Box::pin(async { Ok(Guard::not_needed()) })
+    }
+
+    fn delete<'a>(&'a self, location: &'a Location, _: &'a Guard) -> Answer<'a, ()> {
+        let mut content = lock(&self.content);
+        content.published.remove(location);
+        content.removed += 1;
+        drop(content);
         Box::pin(async { Ok(()) })
     }
 

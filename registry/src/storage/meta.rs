@@ -104,6 +104,15 @@ pub trait Meta: fmt::Debug + Send + Sync + 'static {
     /// Steps that were handed over happen all the same.
     fn write(&self, steps: Vec<Write>) -> Answer<'_, ()>;
 
+    /// Tells whether all steps of a [`Self::write`] happen at one moment, or none of them.
+    ///
+    /// No algorithm is safe only because of this. Where it holds, steps that guard against a stop
+    /// or another writer between two keys are left out, and records that only such a writer could
+    /// still be about to touch are removed.
+    fn is_atomic(&self) -> bool {
+        false
+    }
+
     /// Returns up to `limit` (at most [`LIST_MAX`]) records whose key starts with `prefix` and is
     /// greater than `after`, in byte order of the key.
     fn list<'a>(&'a self, prefix: &'a str, after: &'a str, limit: usize)

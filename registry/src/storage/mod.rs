@@ -7,8 +7,8 @@
 //!
 //! [`Store`] joins the traits; [`disk`] implements them on one directory, [`memory`] in a double for
 //! tests, and an S3 implementation will sit beside them. Both run the suite in `contract`.
-//! Garbage collection will be a file of its own here: the records already carry the states and
-//! incarnations that it needs (see [`record`]).
+//! [`gc`] removes what nothing refers to; its protocol has a publisher's half in `repository` and
+//! `manifest`.
 //!
 //! Invariants
 //! 1. Content first, pointers later; on delete pointers first, content later.
@@ -22,21 +22,25 @@ mod contract;
 pub mod data;
 pub mod disk;
 pub mod error;
+pub mod gc;
 pub mod key;
 pub mod manifest;
 pub mod memory;
 pub mod meta;
 pub mod record;
+pub mod referrer;
 pub mod repository;
 pub mod session;
 pub mod store;
 pub mod tag;
 #[cfg(test)]
 mod tests;
+mod unpublish;
 pub mod upload;
 
-pub use data::{Answer, Bytes, Data, Location, Publication, Staged, Stream};
+pub use data::{Answer, Bytes, Data, Guard, Location, Publication, Staged, Stream};
 pub use error::StorageError;
+pub use gc::{GcPolicy, GcReport};
 pub use manifest::{ManifestPut, PutManifestError, StoredManifest};
 pub use meta::{Condition, Listed, Meta, Version, Write};
 pub use repository::{Blob, Mounted};

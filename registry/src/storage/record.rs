@@ -7,7 +7,7 @@
 //! often a hash of them).
 //!
 //! State machine: absent → live → condemned → dead, and from any of them back to live by a
-//! publisher. Only the collector (to come) condemns; a publisher that meets a condemned record
+//! publisher. Only the collector ([`super::gc`]) condemns; a publisher that meets a condemned record
 //! rescues it.
 
 use oci::{Algorithm, Descriptor, Digest};

@@ -116,11 +116,13 @@ impl Store {
             size_bytes,
             location: publication.location.clone(),
         };
+        let mut is_spent = false;
         for _ in 0..RACES_MAX {
             let mut steps = Vec::with_capacity(4);
-            let location = self.claim_content(digest, Some(&found), &mut steps).await?;
+            let fresh = (!is_spent).then_some(&found);
+            let location = self.claim_content(digest, fresh, &mut steps).await?;
             let Some(location) = location else {
-                return Err(StorageError::Missing(digest.to_string()));
+                return Err(StorageError::Contended(key::content(digest)));
             };
             let member = Found {
                 size_bytes,
@@ -128,12 +130,44 @@ impl Store {
             };
             self.claim_membership(name, digest, &member, Origin::Upload, &mut steps)
                 .await?;
-            if self.write_or_lose(steps).await? {
-                drop(publication);
-                return Ok(());
+            match self.meta.write(steps).await {
+                Ok(()) => return self.drop_unused(publication, &member.location).await,
+                Err(StorageError::Conflict(at)) => {
+                    is_spent |= member.location == publication.location
+                        && self.may_have_used(&publication, digest, &at);
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(StorageError::Contended(digest.to_string()))
+    }
+
+    /// Tells whether a write that stopped at the key `at` may have made a record name the
+    /// publication: from then on the bytes live and die with that record, and may be gone.
+    pub(crate) fn may_have_used(
+        &self,
+        publication: &Publication,
+        digest: &Digest,
+        at: &str,
+    ) -> bool {
+        let came_so_far = at != key::content(digest) && !self.meta.is_atomic();
+        came_so_far && !publication.guard.is_held()
+    }
+
+    /// Removes bytes that were published just now if others of the same digest are in use.
+    ///
+    /// Where locations are never used twice no record names ours then, and none will.
+    pub(crate) async fn drop_unused(
+        &self,
+        publication: Publication,
+        used: &Location,
+    ) -> Result<(), StorageError> {
+        if publication.location == *used {
+            return Ok(());
+        }
+        self.data
+            .delete(&publication.location, &publication.guard)
+            .await
     }
 
     /// Gives `name` the blob `digest` of `from`, which the caller may pull.
@@ -275,7 +309,7 @@ impl Store {
         let read = self.read::<Membership>(&key).await?;
         let now = self.now();
         let (incarnation, version) = match read {
-            None => (nonce(), None),
+            None => (incarnation(), None),
             Some((old, version)) if old.state.is_readable() => {
                 let young = now < old.at.saturating_add(CONFIRM_AFTER_SECONDS);
                 if young && old.state == State::Live && old.location == found.location {
@@ -284,7 +318,7 @@ impl Store {
                 }
                 (old.incarnation, Some(version))
             }
-            Some((_, version)) => (nonce(), Some(version)),
+            Some((_, version)) => (incarnation(), Some(version)),
         };
         let marker = key::marker(digest, name, found.size_bytes, &incarnation);
         // The marker comes before the look at the content: see the header.
@@ -315,4 +349,9 @@ impl Store {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Returns a fresh incarnation of a membership.
+fn incarnation() -> String {
+    format!("{}{}", key::BLOB_INCARNATION, nonce())
 }

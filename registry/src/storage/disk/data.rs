@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::root::Root;
 use super::staged::DiskStaged;
-use crate::storage::data::{self, Answer, Data, Location, Stage, Staged};
+use crate::storage::data::{self, Answer, Data, Guard, Location, Stage, Staged};
 use crate::storage::error::StorageError;
 use crate::storage::session::SessionId;
 
@@ -122,15 +122,21 @@ impl Data for DiskData {
         }))
     }
 
-    fn delete<'a>(&'a self, location: &'a Location) -> Answer<'a, ()> {
+    fn lock<'a>(&'a self, location: &'a Location) -> Answer<'a, Guard> {
+        Box::pin(async move {
+            let digest = digest_at(location);
+            let digest = digest.ok_or_else(|| StorageError::Missing(location.to_string()))?;
+            Ok(Guard::of(self.stripes.lock(&digest).await))
+        })
+    }
+
+    fn delete<'a>(&'a self, location: &'a Location, _: &'a Guard) -> Answer<'a, ()> {
         Box::pin(async move {
             let Some(digest) = digest_at(location) else {
                 return Err(StorageError::Missing(location.to_string()));
             };
-            let stripe = self.stripes.lock(&digest).await;
             let root = Arc::clone(&self.root);
             on_pool(move || {
-                let _stripe = stripe;
                 let shard = root.shard(&digest)?;
                 match rustix::fs::unlinkat(&*shard, digest.hex(), AtFlags::empty()) {
                     Ok(()) | Err(Errno::NOENT) => Ok(()),

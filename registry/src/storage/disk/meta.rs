@@ -179,6 +179,10 @@ impl Meta for DiskMeta {
         })
     }
 
+    fn is_atomic(&self) -> bool {
+        true
+    }
+
     fn list<'a>(
         &'a self,
         prefix: &'a str,

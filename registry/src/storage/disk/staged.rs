@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::data::Stripes;
 use super::root::{Root, link_unnamed};
-use crate::storage::data::{Answer, Location, Publication, Stage, Staged};
+use crate::storage::data::{Answer, Guard, Location, Publication, Stage, Staged};
 use crate::storage::error::StorageError;
 use crate::storage::session::SessionId;
 use crate::storage::store::nonce;
@@ -122,7 +122,7 @@ impl Staged for DiskStaged {
             let location = self.on_pool(move |open| open.publish(&digest)).await?;
             Ok(Publication {
                 location,
-                guard: Some(Box::new(stripe)),
+                guard: Guard::of(stripe),
             })
         })
     }

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who meets whom.
+
+use std::sync::Arc;
+
+use oci::{Algorithm, Digest};
+
+use super::Bounds;
+use super::schedule::{Actor, Found, Told, alone, search};
+use super::world::{World, image, index};
+use crate::endpoint::Name;
+use crate::storage::gc::GcPolicy;
+use crate::storage::manifest::digest_of;
+
+const CONFIG: &[u8] = b"{}";
+const LAYER: &[u8] = b"layer";
+
+/// Everything goes that can go, at once.
+const GREEDY: GcPolicy = GcPolicy {
+    grace_seconds: 0,
+    untagged_seconds: Some(0),
+    thorough: true,
+    dry_run: false,
+};
+/// The same, but manifests stay.
+const BLOBS: GcPolicy = GcPolicy {
+    untagged_seconds: None,
+    ..GREEDY
+};
+
+fn repo() -> Name {
+    "a".parse().unwrap()
+}
+
+fn other() -> Name {
+    "b".parse().unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    digest_of(Algorithm::Sha256, bytes)
+}
+
+/// One participant: a function of the world.
+type Part = fn(World) -> Actor;
+
+/// A collector over blobs.
+fn collector(world: World) -> Actor {
+    Box::pin(async move { drop(world.store.collect(&BLOBS).await) })
+}
+
+/// A collector that takes untagged manifests too.
+fn greedy_collector(world: World) -> Actor {
+    Box::pin(async move { drop(world.store.collect(&GREEDY).await) })
+}
+
+fn uploader(world: World) -> Actor {
+    Box::pin(async move {
+        world.upload(&world.store, &repo(), LAYER).await;
+    })
+}
+
+/// Puts the manifest of blobs that are there, and pushes those again that are not, as clients do.
+fn publisher(world: World) -> Actor {
+    Box::pin(async move {
+        let document = image(CONFIG, LAYER, None);
+        if !world.put(&world.store, &repo(), &document, &["t"]).await {
+            world.upload(&world.store, &repo(), LAYER).await;
+            world.put(&world.store, &repo(), &document, &["t"]).await;
+        }
+    })
+}
+
+fn index_publisher(world: World) -> Actor {
+    Box::pin(async move {
+        let parent = index(&image(CONFIG, LAYER, None));
+        world.put(&world.store, &repo(), &parent, &["multi"]).await;
+    })
+}
+
+fn referrer_publisher(world: World) -> Actor {
+    Box::pin(async move {
+        let subject = image(CONFIG, LAYER, None);
+        let referrer = image(CONFIG, CONFIG, Some(&subject));
+        world.put(&world.store, &repo(), &referrer, &[]).await;
+    })
+}
+
+fn mounter(world: World) -> Actor {
+    Box::pin(async move {
+        let (to, from, digest) = (other(), repo(), sha256(LAYER));
+        drop(world.store.mount(&to, &from, &digest).await);
+    })
+}
+
+fn blob_deleter(world: World) -> Actor {
+    Box::pin(async move {
+        drop(world.store.delete_blob(&repo(), &sha256(LAYER)).await);
+    })
+}
+
+fn manifest_deleter(world: World) -> Actor {
+    Box::pin(async move {
+        let digest = image(CONFIG, LAYER, None).digest();
+        drop(world.store.delete_manifest(&repo(), &digest).await);
+    })
+}
+
+/// What is there before anybody starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// Nothing.
+    Nothing,
+    /// Blobs that no manifest names yet.
+    Blobs,
+    /// A manifest without tag.
+    Untagged,
+    /// A manifest with a tag.
+    Tagged,
+    /// Content whose repository has deleted it.
+    Orphan,
+}
+
+fn prepare(world: &World, before: Before) {
+    let plain = Arc::clone(&world.plain);
+    alone(async {
+        if before == Before::Nothing {
+            return;
+        }
+        assert!(world.upload(&plain, &repo(), CONFIG).await);
+        assert!(world.upload(&plain, &repo(), LAYER).await);
+        let document = image(CONFIG, LAYER, None);
+        match before {
+            Before::Untagged => assert!(world.put(&plain, &repo(), &document, &[]).await),
+            Before::Tagged => assert!(world.put(&plain, &repo(), &document, &["t"]).await),
+            Before::Orphan => {
+                let deleted = plain.delete_blob(&repo(), &sha256(LAYER)).await;
+                assert!(deleted.unwrap());
+            }
+            Before::Nothing | Before::Blobs => {}
+        }
+    });
+}
+
+/// A meeting.
+struct Scenario {
+    name: &'static str,
+    before: Before,
+    parts: &'static [Part],
+    bounds: Bounds,
+}
+
+/// Two participants: every order with one interruption and one fault.
+const TWO: Bounds = Bounds {
+    interruptions_max: 1,
+    faults_max: 1,
+};
+/// Three participants: every order with two interruptions.
+const THREE: Bounds = Bounds {
+    interruptions_max: 2,
+    faults_max: 0,
+};
+
+/// Goes one further in both. Minutes to hours; `docs/registry-gc.md` has the counts.
+const DEEPER: &str = "KILN_TESTS_DEEP";
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "upload × collector",
+        before: Before::Nothing,
+        parts: &[uploader, collector],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "upload of orphaned content × collector",
+        before: Before::Orphan,
+        parts: &[uploader, collector],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "manifest of unreferenced blobs × collector",
+        before: Before::Blobs,
+        parts: &[publisher, collector],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "tag on an untagged manifest × collector",
+        before: Before::Untagged,
+        parts: &[publisher, greedy_collector],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "index of an untagged manifest × collector",
+        before: Before::Untagged,
+        parts: &[index_publisher, greedy_collector],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "referrer × collector",
+        before: Before::Untagged,
+        parts: &[referrer_publisher, greedy_collector],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "mount × collector",
+        before: Before::Blobs,
+        parts: &[mounter, collector],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "mount × blob deleter × collector",
+        before: Before::Tagged,
+        parts: &[mounter, blob_deleter, collector],
+        bounds: THREE,
+    },
+    Scenario {
+        name: "upload × blob deleter × collector",
+        before: Before::Blobs,
+        parts: &[uploader, blob_deleter, collector],
+        bounds: THREE,
+    },
+    Scenario {
+        name: "push × manifest deleter × collector",
+        before: Before::Tagged,
+        parts: &[publisher, manifest_deleter, greedy_collector],
+        bounds: THREE,
+    },
+    Scenario {
+        name: "push × two collectors",
+        before: Before::Blobs,
+        parts: &[publisher, collector, greedy_collector],
+        bounds: THREE,
+    },
+    Scenario {
+        name: "upload × two collectors",
+        before: Before::Orphan,
+        parts: &[uploader, collector, collector],
+        bounds: THREE,
+    },
+];
+
+fn explore(scenario: &Scenario, bounds: Bounds) -> Found {
+    let mut deleted = Vec::new();
+    if scenario.parts.contains(&(blob_deleter as Part)) {
+        deleted.push((repo(), sha256(LAYER)));
+    }
+    if scenario.parts.contains(&(manifest_deleter as Part)) {
+        deleted.push((repo(), image(CONFIG, LAYER, None).digest()));
+    }
+    let make = |told: &Told| {
+        let world = World::new(told, &deleted);
+        prepare(&world, scenario.before);
+        let actors = scenario.parts.iter().map(|part| part(world.clone()));
+        let actors = actors.collect();
+        (world, actors)
+    };
+    search(bounds, make, |world, had_faults, path| {
+        // A quiet cycle or two later, nothing is left over.
+        for _ in 0..4 {
+            alone(world.plain.collect(&BLOBS)).unwrap();
+        }
+        world.check(path);
+        assert!(
+            had_faults || world.dangling_tags() == 0,
+            "a tag points at nothing"
+        );
+        let (bytes, named) = world.bytes_and_named();
+        assert!(
+            had_faults || bytes == named,
+            "{bytes} stored, {named} named, path {path:?}, {:#?}",
+            world.keys()
+        );
+    })
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the switch of a test, not a setting of the program"
+)]
+fn no_order_of_operations_breaks_an_invariant() {
+    for scenario in SCENARIOS {
+        let mut bounds = scenario.bounds;
+        if std::env::var_os(DEEPER).is_some() {
+            bounds.interruptions_max += 1;
+        }
+        let found = explore(scenario, bounds);
+        println!(
+            "{}: {} executions, {} operations",
+            scenario.name, found.executions, found.operations
+        );
+        assert!(found.executions > 50, "{}", scenario.name);
+    }
+}
