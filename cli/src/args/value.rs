@@ -2,6 +2,7 @@
 //! Small values of flags: pairs, sizes, hosts, limits.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// A name with a value, or alone.
 pub(crate) type Pair = (String, Option<String>);
@@ -133,6 +134,32 @@ pub(crate) fn parse_ulimit(text: &str) -> Result<UlimitArg, String> {
         soft,
         hard,
     })
+}
+
+/// Returns the duration that text like `90m`, `24h` or `1h30m` names. Docs: Go's `ParseDuration`,
+/// without fractions.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let mut seconds = 0_u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = rest[..end].parse().ok()?;
+        let unit = match rest[end..].chars().next()? {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 24 * 3600,
+            _ => return None,
+        };
+        seconds = seconds.checked_add(number.checked_mul(unit)?)?;
+        rest = &rest[end + 1..];
+    }
+    (!text.is_empty()).then_some(Duration::from_secs(seconds))
+}
+
+/// Reads a duration for a flag.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "not a duration, e.g. 90m, 24h or 7d".to_owned())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod print;
 mod prune;
 mod pull;
 mod push;
+mod registry_gc;
 mod rmi;
 mod rule_page;
 mod run;
@@ -75,6 +76,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Login(args) => login::sign_in(&args, &session),
         Command::Logout(args) => login::sign_out(&args, &session),
         Command::Registry(RegistryCommand::Serve(args)) => serve::run(&args, &session),
+        Command::Registry(RegistryCommand::Gc(args)) => registry_gc::run(&args, &session),
         Command::System(SystemCommand::Prune(args)) | Command::Prune(args) => {
             prune::run(&args, &session)
         }

@@ -11,6 +11,7 @@ use oci::layout::GcOptions;
 use super::build::{enter, open};
 use super::image_list;
 use crate::args::system::PruneArgs;
+use crate::args::value::duration;
 use crate::environment;
 use crate::report::{self, Failure};
 use crate::session::Session;
@@ -64,27 +65,6 @@ fn unused_for(args: &PruneArgs) -> Result<Option<Duration>, Failure> {
             ),
         }
     })
-}
-
-/// Returns the duration that text like `90m`, `24h` or `1h30m` names. Docs: Go's `ParseDuration`,
-/// without fractions.
-fn duration(text: &str) -> Option<Duration> {
-    let mut seconds = 0_u64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..end].parse().ok()?;
-        let unit = match rest[end..].chars().next()? {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 24 * 3600,
-            _ => return None,
-        };
-        seconds = seconds.checked_add(number.checked_mul(unit)?)?;
-        rest = &rest[end + 1..];
-    }
-    (!text.is_empty()).then_some(Duration::from_secs(seconds))
 }
 
 /// Asks on the terminal; elsewhere `--force` is needed, as nobody could answer.

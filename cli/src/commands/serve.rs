@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use registry::server::{self, Config, Reporter, StorageConfig};
+use registry::server::{self, Config, GcSchedule, Reporter, StorageConfig};
 use registry::storage::Clock;
 use tokio::net::TcpListener;
 
+use super::registry_gc::policy;
 use crate::args::registry::ServeArgs;
 use crate::environment;
 use crate::report::{self, Exit, Failure};
@@ -25,6 +26,12 @@ pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
     config.report = Reporter(Arc::new(|error| {
         report::remark(&Failure::from_error(Exit::Store, error).render(false));
     }));
+    if !args.gc_every.is_zero() {
+        config.gc = Some(GcSchedule {
+            every: args.gc_every,
+            policy: policy(&args.policy),
+        });
+    }
     if !args.addr.ip().is_loopback() {
         report::remark(
             "warning: everybody who reaches this address can read and write all images\n",

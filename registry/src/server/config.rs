@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{Access, AllowAll};
-use crate::storage::{Clock, SparsePolicy, StorageError};
+use crate::storage::{Clock, GcPolicy, SparsePolicy, StorageError};
 
 /// Where a registry keeps its state. A bucket will be a second variant.
 #[derive(Clone, Debug)]
@@ -57,6 +57,15 @@ impl Default for Limits {
     }
 }
 
+/// When garbage is collected while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GcSchedule {
+    /// How long after one cycle the next begins; the first begins so long after the start.
+    pub every: Duration,
+    /// What goes. Every seventh cycle is thorough.
+    pub policy: GcPolicy,
+}
+
 /// A server's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -72,6 +81,8 @@ pub struct Config {
     pub deletes: bool,
     /// Bounds.
     pub limits: Limits,
+    /// When garbage is collected; never unless set.
+    pub gc: Option<GcSchedule>,
     /// Hears about faults; nobody unless replaced.
     pub report: Reporter,
 }
@@ -86,6 +97,7 @@ impl Config {
             sparse: SparsePolicy::default(),
             deletes: true,
             limits: Limits::default(),
+            gc: None,
             report: Reporter(Arc::new(|_| {})),
         }
     }

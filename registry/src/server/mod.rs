@@ -32,5 +32,5 @@ mod tag;
 mod upload;
 
 pub use access::{Access, Action, AllowAll, Decision, Need};
-pub use config::{Config, Limits, Reporter, StorageConfig};
-pub use serve::{ServeError, serve};
+pub use config::{Config, GcSchedule, Limits, Reporter, StorageConfig};
+pub use serve::{ServeError, collect, serve};

@@ -13,16 +13,19 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::config::{Config, StorageConfig};
+use super::config::{Config, GcSchedule, StorageConfig};
 use super::connection::Connection;
 use super::route::{self, App};
 use crate::storage::disk::Disk;
-use crate::storage::{StorageError, Store};
+use crate::storage::{Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store};
 
 /// How often expired uploads are removed.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
+/// Every how many cycles of garbage collection one looks at everything.
+const THOROUGH_EVERY: u64 = 7;
 /// How long to wait after a connection could not be accepted, mostly for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How much of a request is read at once.
@@ -61,7 +64,15 @@ pub async fn serve(
     app.store.sweep_sessions().await?;
     let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
+    let stop = CancellationToken::new();
+    if let Some(schedule) = app.config.gc {
+        let collector = collect_again_and_again(Arc::clone(&app), schedule);
+        app.changes
+            .spawn(stop.clone().run_until_cancelled_owned(collector));
+    }
     accept(&app, listener, shutdown, &graceful, &connections).await;
+    // A cycle may stop anywhere; the next one goes on.
+    stop.cancel();
     let drained = timeout(drain, async {
         graceful.shutdown().await;
         connections.close();
@@ -72,18 +83,56 @@ pub async fn serve(
     drained.await.map_err(|_| ServeError::CutOff(drain))
 }
 
+/// Collects garbage once in a registry that nobody serves.
+///
+/// # Errors
+///
+/// [`ServeError::Storage`], also if the registry is being served.
+///
+/// # Cancellation
+///
+/// See [`Store::collect`].
+pub async fn collect(
+    storage: StorageConfig,
+    clock: Clock,
+    policy: &GcPolicy,
+) -> Result<GcReport, ServeError> {
+    let store = open_store(storage, clock, SparsePolicy::default()).await?;
+    Ok(store.collect(policy).await?)
+}
+
+async fn collect_again_and_again(app: Arc<App>, schedule: GcSchedule) {
+    for cycle in 1_u64.. {
+        sleep(schedule.every).await;
+        let policy = GcPolicy {
+            thorough: cycle.is_multiple_of(THOROUGH_EVERY),
+            ..schedule.policy
+        };
+        if let Err(error) = app.store.collect(&policy).await {
+            (app.config.report.0)(&error);
+        }
+    }
+}
+
 async fn open(config: Config) -> Result<App, StorageError> {
-    let StorageConfig::Disk(path) = config.storage.clone();
-    let clock = config.clock;
-    let place = path.clone();
-    let opened = tokio::task::spawn_blocking(move || Disk::open(&path, clock)).await;
-    let disk = opened.map_err(|_| StorageError::Stopped(place))??;
-    let store = Store::open(disk.data, disk.meta, clock, config.sparse).await?;
+    let store = open_store(config.storage.clone(), config.clock, config.sparse).await?;
     Ok(App {
         store,
         config,
         changes: TaskTracker::new(),
     })
+}
+
+async fn open_store(
+    storage: StorageConfig,
+    clock: Clock,
+    sparse: SparsePolicy,
+) -> Result<Store, StorageError> {
+    let StorageConfig::Disk(path) = storage;
+    let place = path.clone();
+    let opened = tokio::task::spawn_blocking(move || Disk::open(&path, clock)).await;
+    let disk = opened.map_err(|_| StorageError::Stopped(place))??;
+    Store::open(disk.data, disk.meta, clock, sparse).await
 }
 
 async fn accept(

@@ -41,6 +41,8 @@ mod manifest;
 mod membership;
 mod pages;
 mod report;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use report::{GcReport, Level};
