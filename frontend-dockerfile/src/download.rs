@@ -29,28 +29,12 @@ fn file_name(address: &str) -> String {
     let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
     let end = rest.find(['?', '#']).unwrap_or(rest.len());
     let path = rest[..end].split_once('/').map_or("", |(_, path)| path);
-    let decoded = decode(path).unwrap_or_default();
+    let decoded = graph::path::percent_decode(path).unwrap_or_default();
     match paths::base(&decoded) {
         "" | "." | ".." | "/" => UNNAMED.to_owned(),
         name if name.chars().any(char::is_control) => UNNAMED.to_owned(),
         name => name.to_owned(),
     }
-}
-
-/// Replaces `%XX`; none if one of them is malformed, or the result is no text.
-fn decode(path: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(rest.next()?).to_digit(16);
-        let (high, low) = (digit()?, digit()?);
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

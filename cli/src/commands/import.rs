@@ -8,14 +8,12 @@ use builder::import::{ImportRequest, import};
 use frontend_dockerfile::{
     BuildInput, BuildOptions, DockerfileError, DockerfileFrontend, SourceText,
 };
-use graph::{
-    Frontend, ImageResolver, ResolveError, ResolveMode, ResolvedImage, SourceOp, SourceTimeError,
-    SourceTimes,
-};
-use oci::{ContainerConfig, Platform, Reference};
+use graph::Frontend;
+use oci::{ContainerConfig, Platform};
 
 use super::build_result::frontend_failure;
 use super::load::open;
+use super::offline::Offline;
 use crate::args::images::ImportArgs;
 use crate::environment;
 use crate::report::{self, Exit, Failure};
@@ -94,7 +92,7 @@ fn config(changes: &[String], platform: &Platform) -> Result<ContainerConfig, Fa
         options: BuildOptions::new(platform.clone()),
     };
     let plan = session::block_on_droppable(async {
-        let plan = DockerfileFrontend.lower(&input, &NoImages).await;
+        let plan = DockerfileFrontend.lower(&input, &Offline).await;
         plan.map_err(|error: DockerfileError| frontend_failure(&error))
     })?;
     match plan.targets.into_iter().next() {
@@ -114,38 +112,6 @@ fn without_defaults(mut config: ContainerConfig, changes: &[String]) -> Containe
     }
     config.args_escaped = false;
     config
-}
-
-/// There are no base images here.
-struct NoImages;
-
-impl ImageResolver for NoImages {
-    async fn resolve(
-        &self,
-        reference: &Reference,
-        _platform: &Platform,
-        _mode: ResolveMode,
-    ) -> Result<ResolvedImage, ResolveError> {
-        Err(ResolveError::NotFound {
-            reference: reference.clone(),
-            source: None,
-        })
-    }
-
-    async fn resolve_layout(
-        &self,
-        _store: &str,
-        reference: &Reference,
-        platform: &Platform,
-    ) -> Result<ResolvedImage, ResolveError> {
-        self.resolve(reference, platform, ResolveMode::Local).await
-    }
-}
-
-impl SourceTimes for NoImages {
-    async fn time(&self, _source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
-        Ok(None)
-    }
 }
 
 #[cfg(test)]

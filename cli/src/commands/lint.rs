@@ -12,11 +12,8 @@ use builder::progress::Silent;
 use builder::{Builder, SourceAccess};
 use frontend_dockerfile::BuildInput;
 use frontend_dockerfile::lint::{self, BaseImages, Lint, Scope};
-use graph::{
-    ImageResolver, ResolveError, ResolveMode, ResolvedImage, SourceOp, SourceTimeError, SourceTimes,
-};
-use oci::{Platform, Reference};
 
+use super::offline::Offline;
 use super::{build, build_input, rule_page};
 use crate::args::lint::LintArgs;
 use crate::context::{self, BuildSource};
@@ -73,38 +70,6 @@ fn remark(input: &BuildInput, lint: &Lint) {
         report::remark(&format!(
             "note: {file}: {image} cannot be looked up; its variables are taken as set\n"
         ));
-    }
-}
-
-/// Answers nothing: nobody is asked.
-pub(crate) struct Offline;
-
-impl ImageResolver for Offline {
-    async fn resolve(
-        &self,
-        reference: &Reference,
-        _platform: &Platform,
-        _mode: ResolveMode,
-    ) -> Result<ResolvedImage, ResolveError> {
-        Err(ResolveError::NotFound {
-            reference: reference.clone(),
-            source: None,
-        })
-    }
-
-    async fn resolve_layout(
-        &self,
-        _store: &str,
-        reference: &Reference,
-        platform: &Platform,
-    ) -> Result<ResolvedImage, ResolveError> {
-        self.resolve(reference, platform, ResolveMode::Local).await
-    }
-}
-
-impl SourceTimes for Offline {
-    async fn time(&self, _source: &SourceOp) -> Result<Option<i64>, SourceTimeError> {
-        Ok(None)
     }
 }
 

@@ -18,6 +18,7 @@ mod inspect;
 mod lint;
 mod load;
 mod login;
+mod offline;
 mod print;
 mod prune;
 mod pull;
@@ -33,7 +34,7 @@ mod tag;
 
 pub(crate) use build_result::{frontend_failure, source_failure};
 #[cfg(test)]
-pub(crate) use lint::Offline;
+pub(crate) use offline::Offline;
 
 use crate::args::registry::RegistryCommand;
 use crate::args::system::SystemCommand;

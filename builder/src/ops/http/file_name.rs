@@ -20,7 +20,7 @@ pub(super) fn of(request: &Request<'_>, disposition: Option<&str>) -> String {
     }
     let url = reqwest::Url::parse(request.url).ok();
     let path = url.as_ref().map_or("", |url| url.path());
-    safe(&decode(path.trim_end_matches('/')).unwrap_or_default())
+    safe(&graph::path::percent_decode(path.trim_end_matches('/')).unwrap_or_default())
 }
 
 /// Returns the last part of `name` if it can be a file's.
@@ -43,7 +43,7 @@ fn from_disposition(header: &str) -> Option<String> {
                 let mut parts = value.splitn(3, '\'');
                 let charset = parts.next().unwrap_or_default();
                 if charset.eq_ignore_ascii_case("utf-8") {
-                    return parts.nth(1).and_then(decode);
+                    return parts.nth(1).and_then(graph::path::percent_decode);
                 }
             }
             "filename" => plain = Some(value),
@@ -84,22 +84,6 @@ fn unquote(text: &str) -> (String, &str) {
         }
     }
     (value, "")
-}
-
-/// Replaces `%XX`; none if one of them is malformed, or the result is no text.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(rest.next()?).to_digit(16);
-        let (high, low) = (digit()?, digit()?);
-        bytes.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
