@@ -98,4 +98,7 @@ pub enum ExpandError {
     /// The result does not fit.
     #[error("expansion is longer than {EXPANDED_BYTES_MAX} bytes")]
     TooLong,
+    /// Patterns and values are long, many, or both.
+    #[error("the patterns of this word are too long for the values that they are matched with")]
+    PatternsTooLong,
 }

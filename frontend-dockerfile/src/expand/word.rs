@@ -7,7 +7,8 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 use super::name::{is_digit, is_letter};
-use super::{EXPANDED_BYTES_MAX, ExpandError, Expanded, NESTING_MAX, Variables, pattern};
+use super::pattern::{self, Effort};
+use super::{EXPANDED_BYTES_MAX, ExpandError, Expanded, NESTING_MAX, Variables};
 
 /// How a word is read.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,7 @@ impl Expander {
                 .peekable(),
             variables,
             depth: 0,
+            effort: Effort::new(),
             found: Expanded::default(),
         };
         let (text, words) = reader.until(None, self.keep_escapes)?;
@@ -104,6 +106,7 @@ struct Reader<'a> {
     rules: Expander,
     chars: Peekable<Chars<'a>>,
     variables: &'a dyn Variables,
+    effort: Effort,
     depth: usize,
     /// Only the names are filled while reading.
     found: Expanded,
@@ -400,7 +403,7 @@ impl Reader<'_> {
                     (true, true) => "is not allowed to be empty".to_owned(),
                 },
             }),
-            '#' | '%' => pattern::trim(&value, &word, operator),
+            '#' | '%' => pattern::trim(&value, &word, operator, &mut self.effort),
             _ => Err(ExpandError::UnsupportedModifier(sign)),
         }
     }
@@ -415,7 +418,10 @@ impl Reader<'_> {
         let replacement = self.part('}', true)?;
         match self.look_up(name) {
             None if self.rules.keep_unset => Ok(format!("${{{name}/{found}/{replacement}}}")),
-            value => pattern::replace(&value.unwrap_or_default(), &found, &replacement, all),
+            value => {
+                let value = value.unwrap_or_default();
+                pattern::replace(&value, (&found, &replacement), all, &mut self.effort)
+            }
         }
     }
 
