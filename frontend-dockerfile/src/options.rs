@@ -37,7 +37,7 @@ pub struct BuildOptions {
     pub context: MainContext,
     /// The directory of a remote `context` that is the context; empty is all of it.
     pub context_subdir: String,
-    /// `--build-context`, by [`context_name`], or by name and platform (`name::linux/arm64`).
+    /// `--build-context`, by [`crate::context_name`], or by name and platform (`name::linux/arm64`).
     pub contexts: BTreeMap<String, NamedContext>,
     /// `--no-cache`, `--no-cache-filter`.
     pub no_cache: NoCache,

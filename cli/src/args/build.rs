@@ -140,7 +140,7 @@ pub(crate) struct StepArgs {
     /// Secret that steps may mount: id=ID[,src=FILE|,env=NAME]
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<SecretArg>,
-    /// SSH agent or keys that steps may sign with: default, ID=SOCKET, or ID=KEY[,KEY]
+    /// SSH agent or keys that steps may sign with: default, ID=SOCKET, or ID=KEY,KEY…
     #[arg(long, value_name = "ID[=PATH]")]
     pub(crate) ssh: Vec<SshArg>,
     /// Line in /etc/hosts of steps
