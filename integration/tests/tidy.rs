@@ -14,16 +14,25 @@ const LIB_LINES_MAX: usize = 120;
 
 /// Who may know whom; `docs/ARCHITECTURE.md` has the reasons. `integration` may know everybody.
 const EDGES: &[(&str, &[&str])] = &[
+    ("bucket", &[]),
     ("builder", &["cache", "graph", "oci", "registry", "runtime"]),
     ("cache", &["oci"]),
     (
         "cli",
-        &["builder", "frontend-dockerfile", "graph", "oci", "registry"],
+        &[
+            "builder",
+            "frontend-dockerfile",
+            "graph",
+            "oci",
+            "registry",
+            "registry-s3",
+        ],
     ),
     ("frontend-dockerfile", &["graph", "oci"]),
     ("graph", &["oci"]),
     ("oci", &[]),
     ("registry", &["oci"]),
+    ("registry-s3", &["oci", "registry"]),
     ("runtime", &[]),
 ];
 

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use registry::server::{self, StorageConfig};
-use registry::storage::{Clock, GcPolicy, GcReport};
+use registry::server::{self, ServeError};
+use registry::storage::{Clock, GcPolicy, GcReport, disk};
 
 use crate::args::registry::{GcArgs, GcPolicyArgs};
 use crate::environment;
@@ -21,9 +21,10 @@ pub(crate) fn run(args: &GcArgs, session: &Session) -> Result<(), Failure> {
         dry_run: args.dry_run,
         ..policy(&args.policy)
     };
+    let clock = Clock(environment::now);
     let report = session::block_on_droppable(async {
-        let storage = StorageConfig::Disk(storage);
-        let collected = server::collect(storage, Clock(environment::now), &policy);
+        let storage = disk::open(&storage, clock).map_err(ServeError::from)?;
+        let collected = server::collect(storage, clock, &policy);
         Ok(collected.await?)
     })?;
     report::print(&text(&report, args.dry_run))

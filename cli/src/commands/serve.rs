@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use registry::server::{self, Config, GcSchedule, Reporter, StorageConfig};
-use registry::storage::Clock;
+use registry::server::{self, Config, GcSchedule, Reporter, ServeError};
+use registry::storage::{Clock, disk};
 use tokio::net::TcpListener;
 
 use super::registry_gc::policy;
@@ -19,10 +19,9 @@ pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
         .storage
         .clone()
         .unwrap_or_else(|| session.root().join("registry"));
-    let mut config = Config::new(
-        StorageConfig::Disk(storage.clone()),
-        Clock(environment::now),
-    );
+    let clock = Clock(environment::now);
+    let opened = disk::open(&storage, clock).map_err(ServeError::from)?;
+    let mut config = Config::new(opened, clock);
     config.report = Reporter(Arc::new(|error| {
         report::remark(&Failure::from_error(Exit::Store, error).render(false));
     }));

@@ -2,20 +2,11 @@
 //! What a server is told before it starts.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{Access, AllowAll};
-use crate::storage::{Clock, GcPolicy, SparsePolicy, StorageError};
-
-/// Where a registry keeps its state. A bucket will be a second variant.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum StorageConfig {
-    /// In one directory of this machine.
-    Disk(PathBuf),
-}
+use crate::storage::{Backend, Clock, GcPolicy, SparsePolicy, StorageError};
 
 /// Hears about faults that were answered with a status of 500 and above.
 #[derive(Clone)]
@@ -70,7 +61,7 @@ pub struct GcSchedule {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the state lies.
-    pub storage: StorageConfig,
+    pub storage: Backend,
     /// Tells the time.
     pub clock: Clock,
     /// Who may do what; everybody everything unless replaced.
@@ -89,7 +80,7 @@ pub struct Config {
 
 impl Config {
     /// Returns the defaults: open to everybody, deletes allowed.
-    pub fn new(storage: StorageConfig, clock: Clock) -> Self {
+    pub fn new(storage: Backend, clock: Clock) -> Self {
         Self {
             storage,
             clock,

@@ -32,5 +32,5 @@ mod tag;
 mod upload;
 
 pub use access::{Access, Action, AllowAll, Decision, Need};
-pub use config::{Config, GcSchedule, Limits, Reporter, StorageConfig};
+pub use config::{Config, GcSchedule, Limits, Reporter};
 pub use serve::{ServeError, collect, serve};

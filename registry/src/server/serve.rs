@@ -16,11 +16,10 @@ use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::config::{Config, GcSchedule, StorageConfig};
+use super::config::{Config, GcSchedule};
 use super::connection::Connection;
 use super::route::{self, App};
-use crate::storage::disk::Disk;
-use crate::storage::{Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store};
+use crate::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store};
 
 /// How often expired uploads are removed.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
@@ -83,21 +82,21 @@ pub async fn serve(
     drained.await.map_err(|_| ServeError::CutOff(drain))
 }
 
-/// Collects garbage once in a registry that nobody serves.
+/// Collects garbage once in a registry.
 ///
 /// # Errors
 ///
-/// [`ServeError::Storage`], also if the registry is being served.
+/// [`ServeError::Storage`].
 ///
 /// # Cancellation
 ///
 /// See [`Store::collect`].
 pub async fn collect(
-    storage: StorageConfig,
+    storage: Backend,
     clock: Clock,
     policy: &GcPolicy,
 ) -> Result<GcReport, ServeError> {
-    let store = open_store(storage, clock, SparsePolicy::default()).await?;
+    let store = Store::open(storage, clock, SparsePolicy::default()).await?;
     Ok(store.collect(policy).await?)
 }
 
@@ -115,24 +114,12 @@ async fn collect_again_and_again(app: Arc<App>, schedule: GcSchedule) {
 }
 
 async fn open(config: Config) -> Result<App, StorageError> {
-    let store = open_store(config.storage.clone(), config.clock, config.sparse).await?;
+    let store = Store::open(config.storage.clone(), config.clock, config.sparse).await?;
     Ok(App {
         store,
         config,
         changes: TaskTracker::new(),
     })
-}
-
-async fn open_store(
-    storage: StorageConfig,
-    clock: Clock,
-    sparse: SparsePolicy,
-) -> Result<Store, StorageError> {
-    let StorageConfig::Disk(path) = storage;
-    let place = path.clone();
-    let opened = tokio::task::spawn_blocking(move || Disk::open(&path, clock)).await;
-    let disk = opened.map_err(|_| StorageError::Stopped(place))??;
-    Store::open(disk.data, disk.meta, clock, sparse).await
 }
 
 async fn accept(

@@ -6,7 +6,7 @@
 //! repository or a permitted mount, never from a manifest that mentions the digest.
 //!
 //! [`Store`] joins the traits; [`disk`] implements them on one directory, [`memory`] in a double for
-//! tests, and an S3 implementation will sit beside them. Both run the suite in `contract`.
+//! tests, the crate `registry-s3` in a bucket. All run the suite in `contract`.
 //! [`gc`] removes what nothing refers to; its protocol has a publisher's half in `repository` and
 //! `manifest`.
 //!
@@ -45,5 +45,5 @@ pub use manifest::{ManifestPut, PutManifestError, StoredManifest};
 pub use meta::{Condition, Listed, Meta, Version, Write};
 pub use repository::{Blob, Mounted};
 pub use session::SessionId;
-pub use store::{Clock, SparsePolicy, Store};
+pub use store::{Backend, Clock, SparsePolicy, Store};
 pub use tag::StoredTag;

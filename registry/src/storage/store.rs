@@ -54,6 +54,15 @@ pub enum SparsePolicy {
     All,
 }
 
+/// Where a registry keeps its state: both halves, opened.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// The bytes.
+    pub data: Arc<dyn Data>,
+    /// The names.
+    pub meta: Arc<dyn Meta>,
+}
+
 /// A registry's state, shared by all requests.
 pub struct Store {
     pub(crate) data: Arc<dyn Data>,
@@ -74,7 +83,7 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the registry that lies in `data` and `meta`; a new one gets its signing secret.
+    /// Opens the registry that lies in `backend`; a new one gets its signing secret.
     ///
     /// # Errors
     ///
@@ -84,11 +93,11 @@ impl Store {
     ///
     /// At most the secret has been written.
     pub async fn open(
-        data: Arc<dyn Data>,
-        meta: Arc<dyn Meta>,
+        backend: Backend,
         clock: Clock,
         sparse: SparsePolicy,
     ) -> Result<Self, StorageError> {
+        let Backend { data, meta } = backend;
         let secret = secret(&*meta).await?;
         Ok(Self {
             data,

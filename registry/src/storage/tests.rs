@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use oci::{Algorithm, Digest, sha256};
 
 use super::data::{Publication, Stage};
-use super::disk::Disk;
+use super::disk;
 use super::memory::{MemoryData, MemoryMeta};
 use super::meta::{Condition, Write};
 use super::record::{self, Content, Membership, Phase, State};
 use super::repository::Mounted;
-use super::store::{Clock, SparsePolicy, Store};
+use super::store::{Backend, Clock, SparsePolicy, Store};
 use super::upload::{Progress, SESSION_SECONDS};
 use super::{Data, Meta, key};
 use crate::endpoint::Name;
@@ -20,7 +20,7 @@ use crate::endpoint::Name;
 const CLOCK: Clock = Clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
 
 async fn store(data: Arc<dyn Data>, meta: Arc<dyn Meta>) -> Store {
-    let store = Store::open(data, meta, CLOCK, SparsePolicy::Strict).await;
+    let store = Store::open(Backend { data, meta }, CLOCK, SparsePolicy::Strict).await;
     store.unwrap()
 }
 
@@ -105,7 +105,7 @@ async fn race(store: &Store) {
 async fn pushes_mounts_and_deletes_may_race() {
     race(&in_memory().await).await;
     let root = tempfile::tempdir().unwrap();
-    let disk = Disk::open(root.path(), CLOCK).unwrap();
+    let disk = disk::open(root.path(), CLOCK).unwrap();
     race(&store(disk.data, disk.meta).await).await;
 }
 
@@ -194,9 +194,16 @@ async fn sessions_are_purged_by_age_and_orphans_swept() {
         data.sessions().await.unwrap(),
         std::slice::from_ref(&recorded)
     );
-    let later = Store::open(Arc::clone(&data), meta, LATER, SparsePolicy::Strict)
-        .await
-        .unwrap();
+    let later = Store::open(
+        Backend {
+            data: Arc::clone(&data),
+            meta,
+        },
+        LATER,
+        SparsePolicy::Strict,
+    )
+    .await
+    .unwrap();
     assert!(later.session(&name("a"), recorded.as_str()).is_err());
     assert_eq!(later.purge_sessions().await.unwrap(), 1);
     assert!(data.sessions().await.unwrap().is_empty());

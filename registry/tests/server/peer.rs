@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use oci::{Algorithm, Digest, Hasher};
-use registry::server::{Config, StorageConfig, serve};
-use registry::storage::Clock;
+use registry::server::{Config, serve};
+use registry::storage::{Clock, disk};
 
 /// A fixed time: sessions are issued and checked by it.
 pub(crate) const CLOCK: Clock = Clock(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
@@ -111,7 +111,7 @@ impl Drop for Server {
 }
 
 pub(crate) fn config(root: &Path) -> Config {
-    Config::new(StorageConfig::Disk(root.to_owned()), CLOCK)
+    Config::new(disk::open(root, CLOCK).unwrap(), CLOCK)
 }
 
 pub(crate) fn digest_of(algorithm: Algorithm, bytes: &[u8]) -> Digest {

@@ -35,35 +35,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::StorageError;
-use super::store::Clock;
+use super::store::{Backend, Clock};
 use data::DiskData;
 use meta::DiskMeta;
 use root::Root;
 
-/// Both halves of a registry directory.
-#[derive(Clone, Debug)]
-pub struct Disk {
-    /// The bytes.
-    pub data: Arc<dyn super::Data>,
-    /// The names.
-    pub meta: Arc<dyn super::Meta>,
-}
-
-impl Disk {
-    /// Opens the registry directory `path`, creating it if it is not there. Blocking.
-    ///
-    /// # Errors
-    ///
-    /// [`StorageError::InUse`] if another process has it open, [`StorageError::UnknownLayout`] if
-    /// a newer version wrote it, and what the operating system refuses.
-    pub fn open(path: &Path, clock: Clock) -> Result<Self, StorageError> {
-        let root = Arc::new(Root::open(path)?);
-        let meta = DiskMeta::open(Arc::clone(&root), clock)?;
-        Ok(Self {
-            data: Arc::new(DiskData::new(root)),
-            meta: Arc::new(meta),
-        })
-    }
+/// Opens the registry directory `path`, creating it if it is not there. Blocking.
+///
+/// # Errors
+///
+/// [`StorageError::InUse`] if another process has it open, [`StorageError::UnknownLayout`] if a
+/// newer version wrote it, and what the operating system refuses.
+pub fn open(path: &Path, clock: Clock) -> Result<Backend, StorageError> {
+    let root = Arc::new(Root::open(path)?);
+    let meta = DiskMeta::open(Arc::clone(&root), clock)?;
+    Ok(Backend {
+        data: Arc::new(DiskData::new(root)),
+        meta: Arc::new(meta),
+    })
 }
 
 #[cfg(test)]

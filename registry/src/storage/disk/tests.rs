@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use oci::{Algorithm, sha256};
 
-use super::Disk;
+use crate::storage::Backend;
 use crate::storage::contract;
 use crate::storage::data::Stage;
 use crate::storage::error::StorageError;
@@ -16,8 +16,8 @@ use crate::storage::store::Clock;
 
 const CLOCK: Clock = Clock(|| SystemTime::UNIX_EPOCH);
 
-fn open(path: &Path) -> Disk {
-    Disk::open(path, CLOCK).unwrap()
+fn open(path: &Path) -> Backend {
+    super::open(path, CLOCK).unwrap()
 }
 
 fn stage() -> Stage {
@@ -62,7 +62,7 @@ async fn one_process_at_a_time_and_records_survive() {
     let disk = open(root.path());
     let step = Write::Put("l/a/@t/x".into(), b"{\"a\":1}".to_vec(), Condition::Any);
     disk.meta.write(vec![step]).await.unwrap();
-    let second = Disk::open(root.path(), CLOCK);
+    let second = super::open(root.path(), CLOCK);
     assert!(matches!(second, Err(StorageError::InUse(_))), "{second:?}");
     drop(disk);
     let disk = open(root.path());
@@ -82,7 +82,7 @@ async fn a_newer_layout_is_refused() {
     let root = tempfile::tempdir().unwrap();
     drop(open(root.path()));
     fs::write(root.path().join("version"), "2\n").unwrap();
-    let refused = Disk::open(root.path(), CLOCK);
+    let refused = super::open(root.path(), CLOCK);
     assert!(
         matches!(refused, Err(StorageError::UnknownLayout { .. })),
         "{refused:?}"

@@ -10,11 +10,11 @@ use tempfile::TempDir;
 use super::{GcPolicy, GcReport};
 use crate::endpoint::Name;
 use crate::storage::data::Stage;
-use crate::storage::disk::Disk;
+use crate::storage::disk;
 use crate::storage::manifest::{ManifestPut, digest_of};
 use crate::storage::memory::{MemoryData, MemoryMeta};
 use crate::storage::meta::Condition;
-use crate::storage::store::{Clock, SparsePolicy, Store};
+use crate::storage::store::{Backend, Clock, SparsePolicy, Store};
 
 const NOW: GcPolicy = GcPolicy {
     grace_seconds: 0,
@@ -32,9 +32,9 @@ fn name() -> Name {
 }
 
 async fn stores() -> Vec<(Store, Option<TempDir>)> {
-    let open = |data, meta| Store::open(data, meta, clock(), SparsePolicy::All);
+    let open = |data, meta| Store::open(Backend { data, meta }, clock(), SparsePolicy::All);
     let directory = TempDir::new().unwrap();
-    let disk = Disk::open(directory.path(), clock()).unwrap();
+    let disk = disk::open(directory.path(), clock()).unwrap();
     let memory = (
         Arc::new(MemoryData::default()),
         Arc::new(MemoryMeta::default()),

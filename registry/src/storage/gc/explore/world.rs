@@ -18,7 +18,7 @@ use crate::storage::memory::{MemoryData, MemoryMeta};
 use crate::storage::meta::{Condition, LIST_MAX, Listed, Meta, Version, Write};
 use crate::storage::record::{self, Content, Membership, State, TagRecord};
 use crate::storage::session::SessionId;
-use crate::storage::store::{Clock, SparsePolicy, Store};
+use crate::storage::store::{Backend, Clock, SparsePolicy, Store};
 
 fn lost() -> StorageError {
     StorageError::Io {
@@ -192,7 +192,11 @@ impl World {
         let data = Arc::new(MemoryData::default());
         let clock = Clock(|| UNIX_EPOCH);
         let open = |data: Arc<dyn Data>, meta: Arc<dyn Meta>| {
-            let store = alone(Store::open(data, meta, clock, SparsePolicy::All));
+            let store = alone(Store::open(
+                Backend { data, meta },
+                clock,
+                SparsePolicy::All,
+            ));
             Arc::new(store.unwrap())
         };
         let plain = open(data.clone(), meta.clone());

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A registry's state in one bucket, shared by any number of replicas.
+//!
+//! Implements `Data` and `Meta` of [`registry::storage`] over S3 with conditional requests. A crate
+//! of its own, so that the client of a registry does not wait for the SDK to be built.
