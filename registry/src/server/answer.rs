@@ -61,10 +61,14 @@ impl ApiError {
         self
     }
 
+    /// Returns the body.
+    pub(super) fn json(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.body).expect("errors hold only strings")
+    }
+
     /// Returns the answer; without body if the request was HEAD.
     pub(super) fn into_answer(self) -> Answer {
-        let json = serde_json::to_vec(&self.body).expect("errors hold only strings");
-        let mut answer = Response::new(Body::from(json));
+        let mut answer = Response::new(Body::from(self.json()));
         *answer.status_mut() = self.status;
         answer.headers_mut().extend(self.headers);
         let json = HeaderValue::from_static("application/json");
@@ -151,6 +155,12 @@ impl From<ParseResourceError> for ApiError {
         };
         Self::new(code, error.to_string())
     }
+}
+
+/// The answer when no more requests are taken at once.
+pub(super) fn too_busy() -> ApiError {
+    let error = ApiError::new(ErrorCode::Unavailable, "too many requests at once");
+    error.with_header(header::RETRY_AFTER, "1")
 }
 
 /// Returns an answer without body.

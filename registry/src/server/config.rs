@@ -6,11 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{Access, AllowAll};
-use crate::storage::{Backend, Clock, GcPolicy, SparsePolicy, StorageError};
+use super::tls::TlsConfig;
+use crate::storage::{Backend, Clock, GcPolicy, SparsePolicy};
 
-/// Hears about faults that were answered with a status of 500 and above.
+/// Hears about faults that were answered with a status of 500 and above, and about those that no
+/// request sees.
 #[derive(Clone)]
-pub struct Reporter(pub Arc<dyn Fn(&StorageError) + Send + Sync>);
+pub struct Reporter(pub Arc<Hear>);
+
+/// Takes one fault.
+type Hear = dyn Fn(&(dyn std::error::Error + 'static)) + Send + Sync;
 
 impl fmt::Debug for Reporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,6 +28,14 @@ impl fmt::Debug for Reporter {
 pub struct Limits {
     /// Connections at once; more wait to be accepted.
     pub connections_max: usize,
+    /// Requests without answer at once, over all connections; more are told to come back.
+    pub requests_max: usize,
+    /// Requests at once on one connection of HTTP/2.
+    pub streams_max: u32,
+    /// TLS handshakes at once; more wait.
+    pub handshakes_max: usize,
+    /// How long a TLS handshake may take, with the wait for it.
+    pub handshake: Duration,
     /// The largest manifest. Spec: distribution-spec §Pushing Manifests (4 MiB at least).
     pub manifest_max_bytes: usize,
     /// How long the next piece of a request body may take.
@@ -39,6 +52,10 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 16_384,
+            requests_max: 16_384,
+            streams_max: 100,
+            handshakes_max: 1024,
+            handshake: Duration::from_secs(10),
             manifest_max_bytes: oci::Document::SIZE_MAX_BYTES,
             body_idle: Duration::from_mins(1),
             write_idle: Duration::from_mins(1),
@@ -70,6 +87,8 @@ pub struct Config {
     pub sparse: SparsePolicy,
     /// Whether blobs, manifests and tags may be deleted.
     pub deletes: bool,
+    /// Certificate and key; plain HTTP without.
+    pub tls: Option<TlsConfig>,
     /// Bounds.
     pub limits: Limits,
     /// When garbage is collected; never unless set.
@@ -87,6 +106,7 @@ impl Config {
             access: Arc::new(AllowAll),
             sparse: SparsePolicy::default(),
             deletes: true,
+            tls: None,
             limits: Limits::default(),
             gc: None,
             report: Reporter(Arc::new(|_| {})),

@@ -31,6 +31,13 @@ impl Connection {
         }
     }
 
+    /// Waits for the first byte and returns it without taking it; none if there will be none.
+    pub(super) async fn first_byte(&self) -> Option<u8> {
+        let mut byte = [0];
+        let count = self.stream.peek(&mut byte).await.ok()?;
+        (count == 1).then_some(byte[0])
+    }
+
     /// Passes on the outcome of a write, and fails when the peer has taken nothing for too long.
     fn limit<T>(
         &mut self,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The registry server: HTTP in front of a [`Store`](crate::storage::Store).
 //!
-//! Data order: [`serve`] accepts connections; `route` turns a request into a resource of
+//! Data order: [`serve`] accepts connections, each of which is a task of `accept`; `route` turns a request into a resource of
 //! [`endpoint`](crate::endpoint) and asks [`Access`] about it; one file per resource answers, named
 //! as in the client (`blob`, `upload`, `manifest`, `tag`, `referrer`); `answer` holds what all
 //! answers share. Every failure is an `ApiError` in the protocol's JSON.
 //!
-//! HTTP/1.1 without TLS for now. TLS goes between listener and connection in `serve`, HTTP/2 is a
-//! switch of the connection builder there, other schemes of authentication implement [`Access`].
+//! HTTP/1.1 and HTTP/2, with TLS ([`TlsConfig`]) or without; schemes of authentication implement
+//! [`Access`].
 //!
 //! Invariants
 //! 1. A request that changes something runs to its end even if the client hangs up.
@@ -16,10 +16,13 @@
 //!
 //! Spec: distribution-spec §API.
 
+mod accept;
 mod access;
+mod activity;
 mod answer;
 mod blob;
 mod body;
+mod certificate;
 mod condition;
 mod config;
 mod connection;
@@ -29,8 +32,11 @@ mod referrer;
 mod route;
 mod serve;
 mod tag;
+mod tls;
 mod upload;
 
 pub use access::{Access, Action, AllowAll, Decision, Need};
+pub use certificate::PemError;
 pub use config::{Config, GcSchedule, Limits, Reporter};
 pub use serve::{ServeError, collect, serve};
+pub use tls::{TlsConfig, TlsError, TlsVersion};

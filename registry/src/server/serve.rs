@@ -2,23 +2,22 @@
 //! The loop that accepts connections, from start to drained.
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::accept::Door;
 use super::config::{Config, GcSchedule};
-use super::connection::Connection;
-use super::route::{self, App};
+use super::route::App;
+use super::tls::{LOOK_EVERY, Tls, TlsError};
 use crate::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store};
 
 /// How often expired uploads are removed.
@@ -27,8 +26,6 @@ const PURGE_EVERY: Duration = Duration::from_hours(1);
 const THOROUGH_EVERY: u64 = 7;
 /// How long to wait after a connection could not be accepted, mostly for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How much of a request is read at once.
-const READ_MAX_BYTES: usize = 256 << 10;
 
 /// Why a server did not start, or stopped on its own.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +34,9 @@ pub enum ServeError {
     /// The state could not be opened.
     #[error("cannot open the registry's storage")]
     Storage(#[from] StorageError),
+    /// The certificate or its key cannot be used.
+    #[error("cannot speak TLS")]
+    Tls(#[from] TlsError),
     /// Requests were still running when the time to finish was over.
     #[error("requests were cut off after {0:?}")]
     CutOff(Duration),
@@ -46,8 +46,8 @@ pub enum ServeError {
 ///
 /// # Errors
 ///
-/// [`ServeError::Storage`] before the first connection is accepted, [`ServeError::CutOff`] at the
-/// end.
+/// [`ServeError::Storage`] and [`ServeError::Tls`] before the first connection is accepted,
+/// [`ServeError::CutOff`] at the end.
 ///
 /// # Cancellation
 ///
@@ -61,25 +61,43 @@ pub async fn serve(
     let drain = config.limits.drain;
     let app = Arc::new(open(config).await?);
     app.store.sweep_sessions().await?;
-    let graceful = GracefulShutdown::new();
-    let connections = TaskTracker::new();
+    let tls = match app.config.tls.clone() {
+        Some(tls) => Some(Arc::new(Tls::open(tls, app.config.clock)?)),
+        None => None,
+    };
     let stop = CancellationToken::new();
-    if let Some(schedule) = app.config.gc {
-        let collector = collect_again_and_again(Arc::clone(&app), schedule);
-        app.changes
-            .spawn(stop.clone().run_until_cancelled_owned(collector));
-    }
-    accept(&app, listener, shutdown, &graceful, &connections).await;
-    // A cycle may stop anywhere; the next one goes on.
+    start_chores(&app, tls.as_ref(), &stop);
+    let connections = TaskTracker::new();
+    let door = Arc::new(Door::new(Arc::clone(&app), tls, stop.clone()));
+    let connections_max = app.config.limits.connections_max;
+    accept(&door, listener, shutdown, &connections, connections_max).await;
+    // A cycle of collection may stop anywhere; the next one goes on.
     stop.cancel();
     let drained = timeout(drain, async {
-        graceful.shutdown().await;
         connections.close();
         connections.wait().await;
         app.changes.close();
         app.changes.wait().await;
     });
     drained.await.map_err(|_| ServeError::CutOff(drain))
+}
+
+/// Starts what goes on beside the requests, until `stop` is cancelled.
+fn start_chores(app: &Arc<App>, tls: Option<&Arc<Tls>>, stop: &CancellationToken) {
+    let spawn = |chore: Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let chore = stop.clone().run_until_cancelled_owned(chore);
+        app.changes.spawn(chore);
+    };
+    spawn(Box::pin(purge_again_and_again(Arc::clone(app))));
+    if let Some(schedule) = app.config.gc {
+        spawn(Box::pin(collect_again_and_again(Arc::clone(app), schedule)));
+    }
+    if let Some(tls) = tls {
+        spawn(Box::pin(reload_again_and_again(
+            Arc::clone(app),
+            Arc::clone(tls),
+        )));
+    }
 }
 
 /// Collects garbage once in a registry.
@@ -122,73 +140,68 @@ async fn open(config: Config) -> Result<App, StorageError> {
     })
 }
 
+/// Accepts connections until `shutdown` is ready.
 async fn accept(
-    app: &Arc<App>,
+    door: &Arc<Door>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
-    graceful: &GracefulShutdown,
     connections: &TaskTracker,
+    connections_max: usize,
 ) {
-    let router = Router::new().fallback(route::handle);
-    let service = TowerToHyperService::new(router.with_state(Arc::clone(app)));
-    let builder = builder(app.config.limits.head);
-    let places = Arc::new(Semaphore::new(app.config.limits.connections_max));
-    let mut purge = interval(PURGE_EVERY);
+    let places = Arc::new(Semaphore::new(connections_max));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let stream = tokio::select! {
+        let accepted = tokio::select! {
             () = shutdown.as_mut() => return,
-            _ = purge.tick() => {
-                spawn_purge(app);
-                continue;
-            }
-            stream = next(&listener, &places) => stream,
+            accepted = next(&listener, &places) => accepted,
         };
-        let Some((stream, place)) = stream else {
+        let Some((stream, address, place)) = accepted else {
             continue;
         };
-        let stream = Connection::new(stream, app.config.limits.write_idle);
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection.into_owned());
+        let door = Arc::clone(door);
         connections.spawn(async move {
-            // Whatever breaks a connection is the client's affair: it has seen it too.
-            drop(connection.await);
+            door.serve(stream, address).await;
             drop(place);
         });
     }
 }
 
-/// The connection builder: HTTP/1.1 here, HTTP/2 by leaving out one line and naming its feature.
-fn builder(head: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .max_buf_size(READ_MAX_BYTES);
-    builder
-}
-
 async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
-    let Ok((stream, _)) = listener.accept().await else {
+    let Ok((stream, address)) = listener.accept().await else {
         sleep(ACCEPT_PAUSE).await;
         return None;
     };
     // Answers are written in one piece; waiting to fill a packet only delays them. A connection
     // that is gone already fails at its first read.
     drop(stream.set_nodelay(true));
-    Some((stream, place))
+    Some((stream, address, place))
 }
 
-fn spawn_purge(app: &Arc<App>) {
-    let purged = Arc::clone(app);
-    app.changes.spawn(async move {
-        if let Err(error) = purged.store.purge_sessions().await {
-            (purged.config.report.0)(&error);
+/// Looks at the files of TLS again and again.
+async fn reload_again_and_again(app: Arc<App>, tls: Arc<Tls>) {
+    let mut looks = interval(LOOK_EVERY);
+    loop {
+        looks.tick().await;
+        let reloader = Arc::clone(&tls);
+        if let Ok(Err(error)) = spawn_blocking(move || reloader.reload()).await {
+            (app.config.report.0)(&error);
         }
-    });
+        if let Some(warning) = tls.warning() {
+            (app.config.report.0)(&warning);
+        }
+    }
+}
+
+async fn purge_again_and_again(app: Arc<App>) {
+    let mut purge = interval(PURGE_EVERY);
+    loop {
+        purge.tick().await;
+        if let Err(error) = app.store.purge_sessions().await {
+            (app.config.report.0)(&error);
+        }
+    }
 }
