@@ -58,13 +58,13 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const PLAIN_MAX_BYTES: u64 = 64 << 10;
 const PLAIN_MAX: Duration = Duration::from_secs(1);
 
-/// From where a request came. Every request has one among its extensions.
+/// The other end of a connection; every request has `Some` of it among its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Peer {
     /// The other end of the connection: a client, or a proxy.
     pub(super) address: SocketAddr,
-    /// Whether it came through our TLS.
-    pub(super) encrypted: bool,
+    /// Whether it speaks TLS with us.
+    pub(super) tls: bool,
 }
 
 /// What all connections of a listener share.
@@ -96,7 +96,7 @@ impl Door {
     /// too.
     pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, address: SocketAddr) {
         let stream = Connection::new(stream, self.app.config.limits.write_idle);
-        let peer = |encrypted| Peer { address, encrypted };
+        let peer = |tls| Peer { address, tls };
         let Some(tls) = &self.tls else {
             return self.answer(stream, peer(false)).await;
         };
@@ -163,7 +163,7 @@ impl Door {
         let counted = activity.request();
         let is_http2 = request.version() == Version::HTTP_2;
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Some(peer));
         let place = Arc::clone(&self.requests).try_acquire_owned().ok();
         let answer = match place {
             Some(_) => route::handle(State(Arc::clone(&self.app)), request).await,

@@ -11,10 +11,14 @@ mod full;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod peer;
 #[cfg(test)]
 mod protocol;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod uploads;

@@ -189,7 +189,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn read(stream: TcpStream, is_head: bool) -> std::io::Result<Self> {
+    pub(crate) fn read(stream: impl Read, is_head: bool) -> std::io::Result<Self> {
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         reader.read_line(&mut line)?;
