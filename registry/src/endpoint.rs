@@ -98,6 +98,9 @@ pub enum Resource {
     /// `/v2/_catalog`, every repository. Docs: distribution's catalog API; the specification
     /// reserves the name.
     Catalog,
+    /// `/v2/_oci/ext/discover`, what the registry can do beyond the protocol. Spec: distribution-spec
+    /// `extensions/_oci.md`.
+    Extensions,
     /// `/v2/<name>/tags/list`
     Tags(Name),
     /// `/v2/<name>/blobs/uploads/`, where uploads start.
@@ -146,6 +149,7 @@ impl Resource {
         let rest = match path {
             "/v2" | "/v2/" => return Ok(Self::Base),
             "/v2/_catalog" => return Ok(Self::Catalog),
+            "/v2/_oci/ext/discover" => return Ok(Self::Extensions),
             _ => path.strip_prefix("/v2/"),
         };
         let rest = rest.ok_or(ParseResourceError::NoSuchPath)?;
@@ -180,6 +184,7 @@ impl Resource {
         match self {
             Self::Base => "/v2/".into(),
             Self::Catalog => "/v2/_catalog".into(),
+            Self::Extensions => "/v2/_oci/ext/discover".into(),
             Self::Tags(name) => format!("/v2/{name}/tags/list"),
             Self::Uploads(name) => format!("/v2/{name}/blobs/uploads/"),
             Self::Upload(name, session) => format!("/v2/{name}/blobs/uploads/{session}"),
@@ -192,7 +197,7 @@ impl Resource {
     /// Returns the repository, if the resource lies in one.
     pub fn name(&self) -> Option<&Name> {
         match self {
-            Self::Base | Self::Catalog => None,
+            Self::Base | Self::Catalog | Self::Extensions => None,
             Self::Tags(name)
             | Self::Uploads(name)
             | Self::Upload(name, _)
@@ -207,6 +212,7 @@ impl Resource {
         match self {
             Self::Base => Kind::Base,
             Self::Catalog => Kind::Catalog,
+            Self::Extensions => Kind::Extensions,
             Self::Tags(_) => Kind::Tags,
             Self::Uploads(_) => Kind::Uploads,
             Self::Upload(..) => Kind::Upload,
@@ -230,6 +236,7 @@ impl Resource {
 pub enum Kind {
     Base,
     Catalog,
+    Extensions,
     Tags,
     Uploads,
     Upload,
@@ -241,7 +248,7 @@ pub enum Kind {
 /// One row of the specification's table.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// The specification's number; `_catalog` has none.
+    /// The specification's number, or a word where it has none.
     pub id: &'static str,
     /// The method.
     pub method: Method,
@@ -280,11 +287,13 @@ pub static ENDPOINTS: &[Endpoint] = &[
     row("end-13", Method::GET, Kind::Upload, 204),
     row("end-14", Method::DELETE, Kind::Upload, 204),
     row("catalog", Method::GET, Kind::Catalog, 200),
+    row("discover", Method::GET, Kind::Extensions, 200),
     // Spec: RFC 9110 §9.1: whatever takes GET takes HEAD.
     row("HEAD", Method::HEAD, Kind::Tags, 200),
     row("HEAD", Method::HEAD, Kind::Referrers, 200),
     row("HEAD", Method::HEAD, Kind::Upload, 204),
     row("HEAD", Method::HEAD, Kind::Catalog, 200),
+    row("HEAD", Method::HEAD, Kind::Extensions, 200),
 ];
 
 fn parse_digest(text: &str) -> Result<Digest, ParseResourceError> {
@@ -335,6 +344,7 @@ mod tests {
             for resource in [
                 Resource::Base,
                 Resource::Catalog,
+                Resource::Extensions,
                 Resource::Tags(name.clone()),
                 Resource::Uploads(name.clone()),
                 Resource::Upload(name.clone(), "abc_-9".into()),

@@ -25,6 +25,9 @@ pub(super) const TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// Spec: distribution-spec §Listing Referrers.
 pub(super) const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
+/// Spec: distribution-spec (development) §Registry Proxying.
+pub(super) const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+
 /// What a handler returns when it succeeds.
 pub(super) type Answer = Response<Body>;
 

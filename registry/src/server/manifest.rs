@@ -80,7 +80,7 @@ pub(super) async fn put(
         }
     };
     let (document, media_type) = parse(bytes, call)?;
-    let tag_condition = tag_condition(app, name, tags.first(), call).await?;
+    let tag_condition = tag_condition(app, (name, &digest), tags.first(), call).await?;
     let put = ManifestPut {
         name,
         digest,
@@ -207,35 +207,41 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// Returns when the tag may move: always, unless the client saw something it insists on.
+///
+/// A put by digest without tags is about the manifest itself, which only ever comes or goes.
 async fn tag_condition(
     app: &App,
-    name: &Name,
+    (name, digest): (&Name, &Digest),
     tag: Option<&Tag>,
     call: &Call,
 ) -> Result<Condition, ApiError> {
     let has = |header: &HeaderName| call.headers.contains_key(header);
-    let Some(tag) = tag else {
-        return Ok(Condition::Any);
-    };
     if !has(&header::IF_MATCH) && !has(&header::IF_NONE_MATCH) {
         return Ok(Condition::Any);
     }
-    let failed = || {
-        let error = ApiError::new(ErrorCode::Denied, "the tag is not what the request expects");
-        error.with_status(StatusCode::PRECONDITION_FAILED)
+    let (current, condition) = match tag {
+        Some(tag) => {
+            let stored = app.store.tag(name, tag).await?;
+            let digest = stored.as_ref().map(|stored| stored.digest.clone());
+            let version = stored.map(|stored| stored.version);
+            (digest, Condition::unchanged(version))
+        }
+        None => {
+            let stored = app.store.manifest(name, digest).await?;
+            (stored.map(|_| digest.clone()), Condition::Any)
+        }
     };
-    let stored = app.store.tag(name, tag).await?;
     let is_listed = |header: &HeaderName| {
-        let stored = stored.as_ref();
-        stored.is_some_and(|stored| condition::lists(&call.headers, header, &stored.digest))
+        let current = current.as_ref();
+        current.is_some_and(|current| condition::lists(&call.headers, header, current))
     };
-    if has(&header::IF_MATCH) && !is_listed(&header::IF_MATCH) {
-        return Err(failed());
+    let is_lost = has(&header::IF_MATCH) && !is_listed(&header::IF_MATCH);
+    if is_lost || (has(&header::IF_NONE_MATCH) && is_listed(&header::IF_NONE_MATCH)) {
+        let message = "what is there is not what the request expects";
+        let error = ApiError::new(ErrorCode::Denied, message);
+        return Err(error.with_status(StatusCode::PRECONDITION_FAILED));
     }
-    if has(&header::IF_NONE_MATCH) && is_listed(&header::IF_NONE_MATCH) {
-        return Err(failed());
-    }
-    Ok(Condition::unchanged(stored.map(|stored| stored.version)))
+    Ok(condition)
 }
 
 fn unknown() -> ApiError {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The query of a request, decoded; unknown parameters are ignored.
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use oci::Digest;
 
 use super::answer::ApiError;
@@ -70,6 +70,21 @@ impl Query {
         // A number that does not fit is more than any page holds.
         Ok(Some(text.parse().unwrap_or(usize::MAX)))
     }
+}
+
+/// The longest namespace that is looked at. Spec: RFC 1035 §2.3.4, and a port.
+const NAMESPACE_MAX_BYTES: usize = 255 + 6;
+
+/// Returns the registry on whose behalf a mirror is asked (`ns`), if it looks like one.
+///
+/// Spec: distribution-spec (development) §Registry Proxying.
+pub(super) fn namespace(uri: &Uri) -> Option<HeaderValue> {
+    uri.query()?;
+    let query = Query::of(uri);
+    let text = query.get("ns")?;
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte);
+    let fits = !text.is_empty() && text.len() <= NAMESPACE_MAX_BYTES && text.bytes().all(is_host);
+    HeaderValue::from_str(text).ok().filter(|_| fits)
 }
 
 /// Returns `text` escaped for the value of a parameter.

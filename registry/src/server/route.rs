@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use tokio_util::task::TaskTracker;
 
 use super::access::{Action, Decision, Need};
-use super::answer::{API_VERSION, Answer, ApiError, whole};
+use super::answer::{API_VERSION, Answer, ApiError, NAMESPACE, whole};
 use super::body::RequestBody;
 use super::config::Config;
-use super::query::Query;
+use super::query::{Query, namespace};
 use super::{blob, manifest, referrer, tag, upload};
 use crate::endpoint::{Name, Resource};
 use crate::error::ErrorCode;
@@ -51,6 +52,7 @@ pub(super) async fn handle(
     State(app): State<Arc<App>>,
     request: Request<axum::body::Body>,
 ) -> Answer {
+    let namespace = namespace(request.uri());
     let mut answer = match dispatch(&app, request).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -60,7 +62,9 @@ pub(super) async fn handle(
             error.into_answer()
         }
     };
+    let namespace = namespace.filter(|_| !answer.status().is_client_error());
     let headers = answer.headers_mut();
+    headers.extend(namespace.map(|value| (NAMESPACE, value)));
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     // Whatever was stored, no browser shall take it for a page.
     let nosniff = HeaderValue::from_static("nosniff");
@@ -70,11 +74,15 @@ pub(super) async fn handle(
 
 async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<Answer, ApiError> {
     let (parts, body) = request.into_parts();
-    let resource = Resource::parse(parts.uri.path())?;
-    if !resource.methods().any(|method| *method == parts.method) {
-        return Err(wrong_method(&resource));
-    }
     let expects = parts.headers.contains_key(header::EXPECT);
+    let mut body = RequestBody::new(body, app.config.limits.body_idle, expects);
+    let resource = match routed(&parts) {
+        Ok(resource) => resource,
+        Err(error) => {
+            body.drain().await;
+            return Err(error);
+        }
+    };
     let call = Call {
         method: parts.method,
         headers: parts.headers,
@@ -84,7 +92,6 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
         authorize(app, &resource, &call).await?;
         return read(app, &resource, &call).await;
     }
-    let mut body = RequestBody::new(body, app.config.limits.body_idle, expects);
     let app = Arc::clone(app);
     let tracker = app.changes.clone();
     let task = tracker.spawn(async move {
@@ -102,9 +109,20 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
         .unwrap_or_else(|_| Err(ApiError::new(ErrorCode::Unknown, "internal error")))
 }
 
+/// Returns the resource, if it takes the method.
+fn routed(parts: &Parts) -> Result<Resource, ApiError> {
+    let resource = Resource::parse(parts.uri.path())?;
+    if resource.methods().any(|method| *method == parts.method) {
+        return Ok(resource);
+    }
+    Err(wrong_method(&resource))
+}
+
 async fn read(app: &App, resource: &Resource, call: &Call) -> Result<Answer, ApiError> {
     match resource {
         Resource::Base => Ok(whole("application/json", "{}")),
+        // None beside the catalog, which is no extension in this sense.
+        Resource::Extensions => Ok(whole("application/json", r#"{"extensions":[]}"#)),
         Resource::Catalog => tag::catalog(app, call).await,
         Resource::Tags(name) => tag::list(app, name, call).await,
         Resource::Blob(name, digest) => blob::get(app, name, digest, call).await,
@@ -148,7 +166,7 @@ async fn change(
 
 async fn authorize(app: &App, resource: &Resource, call: &Call) -> Result<(), ApiError> {
     let actions: &[Action] = match (resource, &call.method) {
-        (Resource::Base, _) => &[Action::Base],
+        (Resource::Base | Resource::Extensions, _) => &[Action::Base],
         (Resource::Catalog, _) => &[Action::Catalog],
         // Cancelling an upload takes nothing from the repository.
         (Resource::Upload(..), _) | (_, &Method::POST | &Method::PUT) => {

@@ -13,6 +13,8 @@ mod hostile;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod input;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod peer;
