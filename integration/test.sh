@@ -100,6 +100,7 @@ typos
 
 step "fuzzers, a minute"
 frontend-dockerfile/fuzz/run.sh 15
+registry/fuzz/run.sh 4
 
 step "peers, smoke size"
 cargo bench --locked --workspace --bench peers --profile ci -- --smoke

@@ -23,6 +23,8 @@ mod config;
 mod credentials;
 mod download;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod login;
 mod manifest;
 mod progress;

@@ -4,9 +4,8 @@
 //! Spec: distribution-spec §Listing Tags (end-8). Docs: distribution's catalog API.
 
 use http::Method;
-use http::header::LINK;
+use http::header::{HeaderMap, LINK};
 use oci::Repository;
-use reqwest::Response;
 use serde::Deserialize;
 use url::Url;
 
@@ -85,7 +84,7 @@ impl Client {
             }
             let call = Call::new(Method::GET, url.clone(), scopes);
             let response = self.transport.expect(endpoint, &call, &[200]).await?;
-            next = next_page(&response, &url);
+            next = next_page(response.headers(), &url);
             let body = read_body(response, PAGE_MAX_BYTES, endpoint.host()).await?;
             let page = serde_json::from_slice(&body);
             let bad = |_| CallError::protocol(endpoint.host(), "a list that is no valid JSON");
@@ -96,8 +95,8 @@ impl Client {
 }
 
 /// Returns where the next page is. Never another host: the link comes from an answer.
-fn next_page(response: &Response, current: &Url) -> Option<Url> {
-    let link = response.headers().get(LINK)?.to_str().ok()?;
+pub(super) fn next_page(headers: &HeaderMap, current: &Url) -> Option<Url> {
+    let link = headers.get(LINK)?.to_str().ok()?;
     let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
     if !parameters.contains("next") {
         return None;

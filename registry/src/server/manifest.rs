@@ -2,7 +2,7 @@
 //! Manifests by tag and by digest (end-3, end-7, end-9).
 
 use axum::body::Body;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use oci::{Algorithm, Digest, Document, MediaType, Tag};
 
@@ -79,7 +79,7 @@ pub(super) async fn put(
             (digest.clone(), asked.clone())
         }
     };
-    let (document, media_type) = parse(bytes, call)?;
+    let (document, media_type) = parse(bytes, &call.headers)?;
     let tag_condition = tag_condition(app, (name, &digest), tags.first(), call).await?;
     let put = ManifestPut {
         name,
@@ -163,9 +163,9 @@ fn verify(digest: &Digest, bytes: &[u8]) -> Result<(), ApiError> {
 }
 
 /// Returns the document and the media type under which it will be served.
-fn parse(bytes: Vec<u8>, call: &Call) -> Result<(Document, String), ApiError> {
+pub(super) fn parse(bytes: Vec<u8>, headers: &HeaderMap) -> Result<(Document, String), ApiError> {
     let invalid = |message: String| ApiError::new(ErrorCode::ManifestInvalid, message);
-    let told = call.headers.get(header::CONTENT_TYPE);
+    let told = headers.get(header::CONTENT_TYPE);
     let told = told.and_then(|value| value.to_str().ok());
     // Parameters, such as a charset, say nothing about JSON.
     let told = told.map(|text| text.split(';').next().unwrap_or(text).trim());
@@ -219,17 +219,14 @@ async fn tag_condition(
     if !has(&header::IF_MATCH) && !has(&header::IF_NONE_MATCH) {
         return Ok(Condition::Any);
     }
-    let (current, condition) = match tag {
-        Some(tag) => {
-            let stored = app.store.tag(name, tag).await?;
-            let digest = stored.as_ref().map(|stored| stored.digest.clone());
-            let version = stored.map(|stored| stored.version);
-            (digest, Condition::unchanged(version))
-        }
-        None => {
-            let stored = app.store.manifest(name, digest).await?;
-            (stored.map(|_| digest.clone()), Condition::Any)
-        }
+    let (current, condition) = if let Some(tag) = tag {
+        let stored = app.store.tag(name, tag).await?;
+        let digest = stored.as_ref().map(|stored| stored.digest.clone());
+        let version = stored.map(|stored| stored.version);
+        (digest, Condition::unchanged(version))
+    } else {
+        let stored = app.store.manifest(name, digest).await?;
+        (stored.map(|_| digest.clone()), Condition::Any)
     };
     let is_listed = |header: &HeaderName| {
         let current = current.as_ref();

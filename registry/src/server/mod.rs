@@ -26,6 +26,8 @@ mod certificate;
 mod condition;
 mod config;
 mod connection;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod manifest;
 mod query;
 mod referrer;

@@ -35,6 +35,7 @@ fn statuses(text: &str) -> Vec<u16> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one row per input")]
 fn paths() {
     let server = Server::start();
     let digest = sha256(b"x");
@@ -277,6 +278,7 @@ fn ranges() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table, one row per input")]
 fn framing() {
     let server = Server::start();
     let post = "POST /v2/a/blobs/uploads/ HTTP/1.1\r\nhost: x\r\n";

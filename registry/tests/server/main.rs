@@ -21,6 +21,8 @@ mod peer;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod rows;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod uploads;

@@ -96,7 +96,7 @@ pub(crate) fn reports() -> (Reporter, Arc<Mutex<Vec<String>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&heard);
     let report = Reporter(Arc::new(move |error| {
-        sink.lock().unwrap().push(error.to_string())
+        sink.lock().unwrap().push(error.to_string());
     }));
     (report, heard)
 }
