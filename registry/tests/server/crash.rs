@@ -43,7 +43,7 @@ fn child_that_serves() {
     clippy::zombie_processes,
     reason = "the caller kills and waits; a panic ends the test"
 )]
-fn start_child(root: &Path) -> (Child, SocketAddr) {
+pub(crate) fn start_child(root: &Path) -> (Child, SocketAddr) {
     fs::remove_file(root.join("address")).unwrap_or_default();
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["crash::child_that_serves", "--exact"])

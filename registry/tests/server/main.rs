@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod data_sets;
 #[cfg(test)]
 mod full;
