@@ -50,9 +50,9 @@ fn digest_algorithm_is_taken_or_refused() {
         let start = server.send(&Request::new("POST", &path).body(b""));
         assert_eq!(start.status, 202, "{name}");
         let location = start.header("location").unwrap();
-        let patch = server.send(&Request::new("PATCH", location).stream(bytes));
-        assert_eq!(patch.status, 202, "{name}");
-        let close = format!("{}?digest={digest}", patch.header("location").unwrap());
+        let sent = server.send(&Request::new("PATCH", location).stream(bytes));
+        assert_eq!(sent.status, 202, "{name}");
+        let close = format!("{}?digest={digest}", sent.header("location").unwrap());
         let close = server.send(&Request::new("PUT", &close).body(b""));
         assert_eq!(close.status, 201, "{name}");
         let own = Some(digest.to_string());
