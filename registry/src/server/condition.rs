@@ -117,7 +117,11 @@ pub(super) fn chunk(headers: &HeaderMap) -> Option<Chunk> {
     let text = text.split_once('/').map_or(text, |(range, _)| range);
     let (first, last) = text.split_once('-')?;
     let (first, last) = (number(first)??, number(last)??);
-    let claimed = last.checked_sub(first)?.checked_add(1)?;
+    // The end must be a number too: it becomes the offset of the next chunk.
+    let claimed = last
+        .checked_add(1)?
+        .checked_sub(first)
+        .filter(|claimed| *claimed > 0)?;
     if length.is_some_and(|length| length != claimed) {
         return None;
     }
@@ -186,6 +190,7 @@ mod tests {
             ("0-", None, None),
             ("x", None, None),
             ("0-18446744073709551615", None, None),
+            ("1-18446744073709551615", Some("18446744073709551615"), None),
         ] {
             let mut pairs = vec![(header::CONTENT_RANGE, range)];
             pairs.extend(length.map(|length| (header::CONTENT_LENGTH, length)));
