@@ -249,10 +249,8 @@ impl Store {
     async fn publish_manifest(&self, put: &ManifestPut<'_>) -> Result<Publication, StorageError> {
         let bytes = put.document.bytes();
         let stage = Stage {
-            session: None,
-            offset: 0,
-            algorithm: put.digest.algorithm(),
             expected_bytes: Some(bytes.len() as u64),
+            ..Stage::anonymous(put.digest.algorithm())
         };
         let mut staged = self.data.stage(stage).await?;
         let piece = bytes::Bytes::copy_from_slice(bytes);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use oci::Digest;
 
-use super::data::{self, Answer, Data, Guard, Location, Publication, Stage, Staged};
+use super::data::{self, Answer, Data, Guard, Location, Publication, Resume, Stage, Staged};
 use super::error::StorageError;
 use super::manifest::digest_of;
 use super::meta::{Condition, LIST_MAX, Listed, Meta, Version, Write};
@@ -152,12 +152,12 @@ impl Staged for MemoryStaged {
         Box::pin(async { Ok(()) })
     }
 
-    fn checkpoint(&mut self) -> Answer<'_, ()> {
+    fn checkpoint(&mut self) -> Answer<'_, Resume> {
         if let Some(session) = &self.session {
             let mut content = lock(&self.content);
             content.staged.insert(session.clone(), self.bytes.clone());
         }
-        Box::pin(async { Ok(()) })
+        Box::pin(async { Ok(Resume::default()) })
     }
 
     fn publish<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Publication> {

@@ -38,7 +38,7 @@ mod tests;
 mod unpublish;
 pub mod upload;
 
-pub use data::{Answer, Bytes, Data, Guard, Location, Publication, Staged, Stream};
+pub use data::{Answer, Bytes, Data, Guard, Location, Publication, Resume, Staged, Stream};
 pub use error::StorageError;
 pub use gc::{GcPolicy, GcReport};
 pub use manifest::{ManifestPut, PutManifestError, StoredManifest};

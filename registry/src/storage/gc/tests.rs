@@ -47,12 +47,7 @@ async fn stores() -> Vec<(Store, Option<TempDir>)> {
 
 async fn upload(store: &Store, bytes: &'static [u8]) -> Digest {
     let digest = digest_of(Algorithm::Sha256, bytes);
-    let stage = Stage {
-        session: None,
-        offset: 0,
-        algorithm: Algorithm::Sha256,
-        expected_bytes: None,
-    };
+    let stage = Stage::anonymous(Algorithm::Sha256);
     let mut staged = store.data.stage(stage).await.unwrap();
     staged
         .append(vec![bytes::Bytes::from_static(bytes)])

@@ -10,7 +10,9 @@ use oci::{Algorithm, Digest, Document, MediaType, Tag};
 
 use super::schedule::{Ending, Told, alone, turn};
 use crate::endpoint::Name;
-use crate::storage::data::{Answer, Bytes, Data, Guard, Location, Publication, Stage, Staged};
+use crate::storage::data::{
+    Answer, Bytes, Data, Guard, Location, Publication, Resume, Stage, Staged,
+};
 use crate::storage::error::StorageError;
 use crate::storage::key;
 use crate::storage::manifest::{ManifestPut, digest_of};
@@ -102,7 +104,7 @@ impl Staged for TurnStaged {
         self.inner.append(pieces)
     }
 
-    fn checkpoint(&mut self) -> Answer<'_, ()> {
+    fn checkpoint(&mut self) -> Answer<'_, Resume> {
         self.inner.checkpoint()
     }
 
@@ -410,12 +412,7 @@ impl World {
     /// Uploads a blob.
     pub(super) async fn upload(&self, store: &Store, name: &Name, bytes: &'static [u8]) -> bool {
         let digest = digest_of(Algorithm::Sha256, bytes);
-        let stage = Stage {
-            session: None,
-            offset: 0,
-            algorithm: Algorithm::Sha256,
-            expected_bytes: None,
-        };
+        let stage = Stage::anonymous(Algorithm::Sha256);
         let uploaded = async {
             let mut staged = store.data.stage(stage).await?;
             staged
