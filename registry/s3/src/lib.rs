@@ -3,3 +3,8 @@
 //!
 //! Implements `Data` and `Meta` of [`registry::storage`] over S3 with conditional requests. A crate
 //! of its own, so that the client of a registry does not wait for the SDK to be built.
+
+mod client;
+mod config;
+
+pub use config::{BucketConfig, StaticCredentials};
