@@ -46,6 +46,8 @@ pub(crate) struct Bucket {
     pub(crate) bytes: Client,
     /// For records: attempts are short.
     pub(crate) records: Client,
+    /// For conditional writes: one attempt, because a second one must know of the first.
+    pub(crate) once: Client,
     /// The bucket's name.
     pub(crate) name: String,
     /// Empty, or ends in a slash.
@@ -65,20 +67,28 @@ impl Bucket {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT);
-        let build = |timeouts: TimeoutConfig| {
+        let build = |timeouts: TimeoutConfig, retries: RetryConfig| {
             let service = aws_sdk_s3::config::Builder::from(&shared)
                 .force_path_style(config.path_style)
                 .timeout_config(timeouts)
+                .retry_config(retries)
                 // Other stores do not know the checksums that are sent by default.
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
                 .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
             Client::from_conf(service.build())
         };
-        let short = timeouts.clone().operation_attempt_timeout(RECORD_TIMEOUT);
+        let retries = RetryConfig::standard()
+            .with_max_attempts(ATTEMPTS_MAX)
+            .with_max_backoff(BACKOFF_MAX);
+        let short = timeouts
+            .clone()
+            .operation_attempt_timeout(RECORD_TIMEOUT)
+            .build();
         let prefix = config.prefix.trim_matches('/');
         Self {
-            bytes: build(timeouts.build()),
-            records: build(short.build()),
+            bytes: build(timeouts.build(), retries.clone()),
+            records: build(short.clone(), retries),
+            once: build(short, RetryConfig::disabled()),
             name: config.bucket.clone(),
             prefix: if prefix.is_empty() {
                 String::new()
@@ -161,12 +171,8 @@ async fn shared_config(config: &BucketConfig) -> aws_config::SdkConfig {
             RegionProviderChain::default_provider().or_else(Region::from_static("us-east-1"))
         }
     };
-    let retries = RetryConfig::standard()
-        .with_max_attempts(ATTEMPTS_MAX)
-        .with_max_backoff(BACKOFF_MAX);
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(region)
-        .retry_config(retries)
         .http_client(http_client(config));
     if let Some(endpoint) = &config.endpoint {
         loader = loader.endpoint_url(endpoint);

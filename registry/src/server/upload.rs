@@ -89,11 +89,7 @@ async fn put_whole(
         End::TakenOver => return Err(UploadError::Busy.into()),
     }
     check_length(chunk, staged.offset())?;
-    let publication = staged.publish(digest).await?;
-    let size_bytes = staged.offset();
-    app.store
-        .add_blob(name, digest, size_bytes, publication)
-        .await?;
+    app.store.publish_blob(name, digest, &mut *staged).await?;
     Ok(())
 }
 

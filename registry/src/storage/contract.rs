@@ -24,7 +24,7 @@ fn is_conflict(result: &Result<(), StorageError>, on: &str) -> bool {
 }
 
 /// Runs the suite of [`Meta`].
-pub(super) async fn meta(meta: &dyn Meta) {
+pub async fn meta(meta: &dyn Meta) {
     conditions(meta).await;
     order_of_steps(meta).await;
     listing(meta).await;
@@ -155,7 +155,7 @@ async fn read(data: &dyn Data, location: &data::Location, range: std::ops::Range
 }
 
 /// Runs the suite of [`Data`].
-pub(super) async fn data(data: &dyn Data) {
+pub async fn data(data: &dyn Data) {
     published_bytes_read_back(data).await;
     wrong_bytes_stay_hidden(data).await;
     sessions(data).await;

@@ -160,6 +160,10 @@ impl Staged for MemoryStaged {
         Box::pin(async { Ok(Resume::default()) })
     }
 
+    fn is_known_as(&self, digest: &Digest) -> bool {
+        digest_of(digest.algorithm(), &self.bytes) == *digest
+    }
+
     fn publish<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Publication> {
         Box::pin(async move {
             let actual = digest_of(digest.algorithm(), &self.bytes);

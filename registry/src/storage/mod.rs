@@ -17,8 +17,8 @@
 //!
 //! Ours: no specification covers this; `docs/registry.md` has the layout and the guarantees.
 
-#[cfg(test)]
-mod contract;
+#[expect(clippy::unwrap_used, reason = "tests, of other crates too")]
+pub mod contract;
 pub mod data;
 pub mod disk;
 pub mod error;
@@ -45,5 +45,5 @@ pub use manifest::{ManifestPut, PutManifestError, StoredManifest};
 pub use meta::{Condition, Listed, Meta, Version, Write};
 pub use repository::{Blob, Mounted};
 pub use session::SessionId;
-pub use store::{Backend, Clock, SparsePolicy, Store};
+pub use store::{Backend, Clock, SparsePolicy, Store, nonce};
 pub use tag::StoredTag;
