@@ -10,6 +10,7 @@ mod config;
 mod meta;
 mod mode;
 mod open;
+mod orphan;
 mod probe;
 mod sealed;
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::sealed::{SEAL_BYTES, seal, unseal};
 use crate::writer::Writer;
 
 /// The largest record: a manifest with its header, and some.
-const RECORD_BYTES_MAX: u64 = 8 << 20;
+const RECORD_BYTES_MAX: u64 = 16 << 20;
 /// How many steps of one stage are under way at once.
 const STEPS_PARALLEL: usize = 64;
 /// How often a record whose bytes break off is asked for again.

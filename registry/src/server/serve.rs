@@ -19,7 +19,9 @@ use tokio_util::task::TaskTracker;
 use super::config::{Config, GcSchedule};
 use super::connection::Connection;
 use super::route::{self, App};
-use crate::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store};
+use crate::storage::{
+    Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store, Turns,
+};
 
 /// How often expired uploads are removed.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
@@ -101,13 +103,14 @@ pub async fn collect(
 }
 
 async fn collect_again_and_again(app: Arc<App>, schedule: GcSchedule) {
-    for cycle in 1_u64.. {
+    let turns = Turns {
+        policy: schedule.policy,
+        every_seconds: schedule.every.as_secs(),
+        thorough_every: THOROUGH_EVERY,
+    };
+    loop {
         sleep(schedule.every).await;
-        let policy = GcPolicy {
-            thorough: cycle.is_multiple_of(THOROUGH_EVERY),
-            ..schedule.policy
-        };
-        if let Err(error) = app.store.collect(&policy).await {
+        if let Err(error) = app.store.collect_in_turn(&turns).await {
             (app.config.report.0)(&error);
         }
     }

@@ -164,8 +164,10 @@ impl Store {
     ///
     /// All of it or nothing becomes visible.
     pub async fn put_manifest(&self, put: &ManifestPut<'_>) -> Result<usize, PutManifestError> {
+        let began = self.now();
         let (mut round, mut publication, early) = self.begin(put).await?;
         for _ in 0..RACES_MAX {
+            self.check_pace(began)?;
             let Round {
                 references,
                 records,

@@ -239,6 +239,24 @@ impl Data for MemoryData {
         Box::pin(async { Ok(()) })
     }
 
+    fn placed<'a>(&'a self, after: Option<&'a Location>) -> Answer<'a, Vec<data::Placed>> {
+        let content = lock(&self.content);
+        let placed = content
+            .published
+            .iter()
+            .map(|(location, bytes)| data::Placed {
+                location: location.clone(),
+                digest: digest_of(oci::Algorithm::Sha256, bytes),
+                size_bytes: bytes.len() as u64,
+                written_at: 0,
+            });
+        let mut placed: Vec<_> = placed.collect();
+        placed.sort_by_cached_key(|one| (one.digest.to_string(), one.location.0.clone()));
+        // All of them are one page.
+        placed.retain(|_| after.is_none());
+        Box::pin(async move { Ok(placed) })
+    }
+
     fn sessions(&self) -> Answer<'_, Vec<SessionId>> {
         let sessions = lock(&self.content).staged.keys().cloned().collect();
         Box::pin(async move { Ok(sessions) })

@@ -38,9 +38,9 @@ mod tests;
 mod unpublish;
 pub mod upload;
 
-pub use data::{Answer, Bytes, Data, Guard, Location, Publication, Resume, Staged, Stream};
+pub use data::{Answer, Bytes, Data, Guard, Location, Placed, Publication, Resume, Staged, Stream};
 pub use error::StorageError;
-pub use gc::{GcPolicy, GcReport};
+pub use gc::{GcPolicy, GcReport, Turns};
 pub use manifest::{ManifestPut, PutManifestError, StoredManifest};
 pub use meta::{Condition, Listed, Meta, Version, Write};
 pub use repository::{Blob, Mounted};

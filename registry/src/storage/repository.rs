@@ -21,6 +21,9 @@ use crate::endpoint::Name;
 /// After how many seconds a membership that is used again is confirmed anew, so that the collector
 /// sees it as young. Ours: half the least grace period that garbage collection will have.
 const CONFIRM_AFTER_SECONDS: u64 = 30 * 60;
+/// How long a publisher may take from its bytes to the record that names them. After that they may
+/// be swept as forgotten, so it gives up.
+pub(crate) const PUBLISH_SECONDS: u64 = 3600;
 /// How many markers an anonymous mount looks at.
 const MOUNT_CANDIDATES_MAX: usize = LIST_MAX;
 
@@ -146,7 +149,7 @@ impl Store {
         digest: &Digest,
         staged: &mut dyn Staged,
     ) -> Result<(), StorageError> {
-        let size_bytes = staged.offset();
+        let (size_bytes, began) = (staged.offset(), self.now());
         if self.meta.is_atomic() || !staged.is_known_as(digest) {
             let publication = staged.publish(digest).await?;
             return self.add_blob(name, digest, size_bytes, publication).await;
@@ -163,8 +166,9 @@ impl Store {
         );
         let publication = publication?;
         marked?;
-        let begun = (early, look?);
-        self.add(name, digest, (size_bytes, publication), Some(begun))
+        let looked = (early, look?);
+        self.check_pace(began)?;
+        self.add(name, digest, (size_bytes, publication), Some(looked))
             .await
     }
 
@@ -189,15 +193,17 @@ impl Store {
         name: &Name,
         digest: &Digest,
         (size_bytes, publication): (u64, Publication),
-        begun: Option<(Early, Look)>,
+        looked: Option<(Early, Look)>,
     ) -> Result<(), StorageError> {
         let found = Found {
             size_bytes,
             location: publication.location.clone(),
         };
-        let (early, mut look) = begun.unzip();
+        let (early, mut look) = looked.unzip();
         let mut is_spent = false;
+        let began = self.now();
         for _ in 0..RACES_MAX {
+            self.check_pace(began)?;
             let Look {
                 content,
                 membership,
@@ -226,6 +232,14 @@ impl Store {
             }
         }
         Err(StorageError::Contended(digest.to_string()))
+    }
+
+    /// Makes sure that what was published at `began` cannot have been swept yet.
+    pub(crate) fn check_pace(&self, began: u64) -> Result<(), StorageError> {
+        if self.now() > began.saturating_add(PUBLISH_SECONDS) {
+            return Err(StorageError::Contended("of published bytes".into()));
+        }
+        Ok(())
     }
 
     /// Reads the records of a blob.
