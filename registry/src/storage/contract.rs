@@ -229,8 +229,8 @@ async fn sessions(data: &dyn Data) {
     staged.prepare(&digest).await.unwrap();
     let location = staged.publish(&digest).await.unwrap().location;
     drop(staged);
-    data.discard(&id).await.unwrap();
-    data.discard(&id).await.unwrap();
+    data.discard(&id, Some(&location)).await.unwrap();
+    data.discard(&id, Some(&location)).await.unwrap();
     assert!(data.sessions().await.unwrap().is_empty());
     assert_eq!(read(data, &location, 0..7).await, b"one two");
     let mut staged = stage(data, at(0, &new), b"new").await;
@@ -238,6 +238,6 @@ async fn sessions(data: &dyn Data) {
     let digest = sha256(b"new");
     staged.prepare(&digest).await.unwrap();
     let location = staged.publish(&digest).await.unwrap().location;
-    data.discard(&id).await.unwrap();
+    data.discard(&id, Some(&location)).await.unwrap();
     assert_eq!(read(data, &location, 0..3).await, b"new");
 }

@@ -158,15 +158,6 @@ pub struct Placed {
     pub written_at: u64,
 }
 
-/// A session that is about to be published.
-#[derive(Debug)]
-pub struct Prepared {
-    /// Stages the session again, to publish it once more: that may be done any number of times.
-    pub resume: Resume,
-    /// Where the bytes are going to lie. Whoever gives up a publication deletes them there.
-    pub location: Location,
-}
-
 /// Bytes on their way in: appended any number of times, then published or dropped.
 ///
 /// Dropping leaves a session's bytes up to the last checkpoint, and of anonymous ones nothing.
@@ -193,12 +184,13 @@ pub trait Staged: fmt::Debug + Send {
     }
 
     /// Gets a session ready for [`Self::publish`]. Where that takes several steps, a stop between
-    /// them must leave a trail: what is returned is recorded first.
+    /// them must leave a trail: what is returned is recorded first, and stages the session again,
+    /// to be published once more, any number of times.
     ///
     /// # Errors
     ///
     /// [`StorageError::WrongDigest`] if the bytes are already known to be others.
-    fn prepare<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Option<Prepared>> {
+    fn prepare<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Option<Resume>> {
         let _: &Digest = digest;
         Box::pin(async { Ok(None) })
     }
@@ -240,13 +232,14 @@ pub trait Data: fmt::Debug + Send + Sync + 'static {
     /// [`StorageError::Missing`] if the session has fewer bytes than `stage.offset`.
     fn stage(&self, stage: Stage) -> Answer<'_, Box<dyn Staged>>;
 
-    /// Forgets what is staged under `session`, if anything.
-    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()>;
+    /// Forgets what is staged under `session`, if anything, and what was published from it, but
+    /// for `keep`, unless others may have come to own it (a path made of the digest).
+    fn discard<'a>(&'a self, session: &'a SessionId, keep: Option<&'a Location>) -> Answer<'a, ()>;
 
     /// Returns an address where a client that has no account with the store can read published
-    /// bytes for a while; none if there is no such thing.
-    fn link<'a>(&'a self, location: &'a Location) -> Answer<'a, Option<String>> {
-        let _: &Location = location;
+    /// bytes for a while; none if it should read them here.
+    fn link<'a>(&'a self, location: &'a Location, size_bytes: u64) -> Answer<'a, Option<String>> {
+        let _: (&Location, u64) = (location, size_bytes);
         Box::pin(async { Ok(None) })
     }
 

@@ -207,7 +207,7 @@ impl Data for MemoryData {
         })
     }
 
-    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()> {
+    fn discard<'a>(&'a self, session: &'a SessionId, _: Option<&'a Location>) -> Answer<'a, ()> {
         lock(&self.content).staged.remove(session);
         Box::pin(async { Ok(()) })
     }

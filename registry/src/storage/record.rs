@@ -137,12 +137,7 @@ pub enum Phase {
     Open,
     /// Has all its bytes, verified as far as they can be before they are readable, and is being
     /// published; whoever asks for the same digest may finish it.
-    Committing {
-        /// What it is to be.
-        digest: Digest,
-        /// Where its bytes will lie.
-        location: Location,
-    },
+    Committing(Digest),
     /// Was published; kept for a while, so that a client that lost the answer may ask again.
     Done(Digest),
     /// Was cancelled or spoiled; kept until the id expires, so that it cannot come back.

@@ -91,6 +91,15 @@ impl Store {
         }))
     }
 
+    /// Returns where a client can read the blob without us for a while; none if it cannot.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the store reports.
+    pub async fn blob_link(&self, blob: &Blob) -> Result<Option<String>, StorageError> {
+        self.data.link(&blob.location, blob.size_bytes).await
+    }
+
     /// Returns the bytes `range` of a blob.
     ///
     /// # Errors

@@ -133,7 +133,7 @@ impl Store {
         match read.map(|(record, _)| (record.phase, record.offset_bytes)) {
             None => Ok(Progress::New),
             Some((Phase::Open, offset)) => Ok(Progress::Open(offset)),
-            Some((Phase::Committing { digest, .. }, _)) => Ok(Progress::Committing(digest)),
+            Some((Phase::Committing(digest), _)) => Ok(Progress::Committing(digest)),
             Some((Phase::Done(digest), _)) => Ok(Progress::Done(digest)),
             Some((Phase::Cancelled, _)) => Err(UploadError::Unknown),
         }
@@ -205,7 +205,7 @@ impl Store {
             let version = match read {
                 Some((record, version)) => match record.phase {
                     Phase::Open => Some(version),
-                    Phase::Committing { .. } => return Err(UploadError::Busy),
+                    Phase::Committing(_) => return Err(UploadError::Busy),
                     Phase::Done(_) | Phase::Cancelled => return Err(UploadError::Unknown),
                 },
                 None => None,
@@ -221,7 +221,7 @@ impl Store {
                 Ok(()) => {
                     waiting.take();
                     self.drop_slot(id);
-                    self.data.discard(id).await?;
+                    self.data.discard(id, None).await?;
                     return Ok(());
                 }
             }

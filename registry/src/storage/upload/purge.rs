@@ -55,22 +55,22 @@ impl Store {
         let Some((record, _)) = self.read::<SessionRecord>(&line.key).await? else {
             return Ok(false);
         };
-        match &record.phase {
+        let digest = match &record.phase {
             Phase::Open if !is_expired => return Ok(false),
-            Phase::Committing { digest, location } => {
-                if id.expires_at().saturating_add(COMMITTED_SECONDS) > now {
-                    return Ok(false);
-                }
-                let content = self.read::<Content>(&key::content(digest)).await?;
-                if content.is_none_or(|(content, _)| content.location != *location) {
-                    let guard = self.data.lock(location).await?;
-                    self.data.delete(location, &guard).await?;
-                }
+            Phase::Open | Phase::Cancelled => None,
+            Phase::Committing(_) if id.expires_at().saturating_add(COMMITTED_SECONDS) > now => {
+                return Ok(false);
             }
-            Phase::Open | Phase::Done(_) | Phase::Cancelled => {}
-        }
+            Phase::Committing(digest) | Phase::Done(digest) => Some(digest),
+        };
+        let content = match digest {
+            Some(digest) => self.read::<Content>(&key::content(digest)).await?,
+            None => None,
+        };
+        // What no record names now, none will.
+        let keep = content.map(|(content, _)| content.location);
         self.drop_slot(id);
-        self.data.discard(id).await?;
+        self.data.discard(id, keep.as_ref()).await?;
         let delete = Write::Delete(line.key, Condition::Any);
         self.meta.write(vec![delete]).await?;
         Ok(true)
@@ -87,10 +87,10 @@ impl Store {
         for id in self.data.sessions().await? {
             let read = self.read::<SessionRecord>(&key::session(&id)).await?;
             let is_wanted = read.is_some_and(|(record, _)| {
-                matches!(record.phase, Phase::Open | Phase::Committing { .. })
+                matches!(record.phase, Phase::Open | Phase::Committing(_))
             });
             if !is_wanted {
-                self.data.discard(&id).await?;
+                self.data.discard(&id, None).await?;
                 swept += 1;
             }
         }

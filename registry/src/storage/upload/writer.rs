@@ -11,7 +11,7 @@ use tokio::sync::MutexGuard;
 
 use super::{Slot, UploadError, Waiting};
 use crate::endpoint::Name;
-use crate::storage::data::{Prepared, Resume, Stage, Staged};
+use crate::storage::data::{Resume, Stage, Staged};
 use crate::storage::error::StorageError;
 use crate::storage::key;
 use crate::storage::meta::Condition;
@@ -121,7 +121,7 @@ impl Store {
         let (record, version) = read.ok_or(UploadError::Unknown)?;
         match &record.phase {
             Phase::Done(done) if done == digest => return Ok(()),
-            Phase::Committing { digest: wanted, .. } if wanted == digest => {}
+            Phase::Committing(wanted) if wanted == digest => {}
             _ => return Err(UploadError::Unknown),
         }
         let mut held = Held {
@@ -147,7 +147,7 @@ impl Store {
         self.write_session(id, &record, Condition::Any).await?;
         self.drop_slot(id);
         if leaves {
-            self.data.discard(id).await?;
+            self.data.discard(id, None).await?;
         }
         Ok(())
     }
@@ -278,17 +278,25 @@ impl<'a> Held<'a> {
     /// [`StorageError::WrongDigest`] if they are others: the session has ended too.
     pub(crate) async fn publish(mut self, name: &Name, digest: &Digest) -> Result<(), UploadError> {
         let offset = self.offset();
+        if self.is_unrecorded() {
+            self.write(Phase::Open, 0, Resume::default()).await?;
+        }
         let prepared = match self.staged().prepare(digest).await {
             Ok(prepared) => prepared,
             Err(error) => return Err(self.spoiled(error).await),
         };
         let is_prepared = prepared.is_some();
-        if let Some(Prepared { resume, location }) = prepared {
-            let digest = digest.clone();
-            let phase = Phase::Committing { digest, location };
+        if let Some(resume) = prepared {
+            let phase = Phase::Committing(digest.clone());
             self.write(phase, offset, resume).await?;
         }
         self.publish_prepared(name, digest, is_prepared).await
+    }
+
+    /// Tells whether a record must come before anything else is stored.
+    fn is_unrecorded(&self) -> bool {
+        let is_absent = matches!(self.claim, Claim::Read(Condition::Absent));
+        is_absent && self.store.data.unclaimed_max_bytes() < u64::MAX
     }
 
     async fn publish_prepared(

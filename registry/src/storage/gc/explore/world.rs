@@ -147,8 +147,8 @@ impl Data for TurnData {
         })
     }
 
-    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()> {
-        self.inner.discard(session)
+    fn discard<'a>(&'a self, session: &'a SessionId, _: Option<&'a Location>) -> Answer<'a, ()> {
+        self.inner.discard(session, None)
     }
 
     fn read<'a>(&'a self, location: &'a Location, range: Range<u64>) -> Answer<'a, Bytes> {
