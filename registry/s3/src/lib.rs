@@ -7,6 +7,7 @@
 mod attempt;
 mod client;
 mod config;
+mod data;
 mod meta;
 mod mode;
 mod open;
