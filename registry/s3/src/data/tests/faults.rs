@@ -2,7 +2,8 @@
 //! Lost answers and cut bodies.
 
 use oci::Algorithm;
-use registry::storage::data::{self, Data as _, Stage};
+use registry::storage::Bytes;
+use registry::storage::data::{Data as _, Stage};
 
 use super::proxy::{Fault, Proxy};
 use super::{PART, append, assert_tidy, data, digest, noise, read, small_parts};
@@ -77,5 +78,5 @@ async fn a_body_that_breaks_off_goes_on_where_it_did() {
     assert!(read(&data, &location, bytes.len()).await == bytes);
     assert_eq!(proxy.left(), 0);
     let small = data.read(&location, 7..20).await.unwrap();
-    assert!(matches!(small, data::Bytes::Whole(piece) if piece == bytes[7..20]));
+    assert!(matches!(small, Bytes::Whole(piece) if piece == bytes[7..20]));
 }

@@ -12,8 +12,8 @@ use bucket::{Conditions, Server};
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use oci::{Algorithm, Digest, Hasher};
-use registry::storage::data::{self, Data, Stage, Staged};
-use registry::storage::{Location, StorageError, contract};
+use registry::storage::data::{Data, Stage, Staged};
+use registry::storage::{Bytes as Answered, Location, StorageError, contract};
 
 use super::BucketData;
 use crate::client::Bucket;
@@ -65,8 +65,8 @@ async fn append(staged: &mut dyn Staged, bytes: &[u8]) {
 
 async fn read(data: &BucketData, location: &Location, size: usize) -> Vec<u8> {
     match data.read(location, 0..size as u64).await.unwrap() {
-        data::Bytes::Whole(bytes) => bytes.to_vec(),
-        data::Bytes::Stream(stream) => {
+        Answered::Whole(bytes) => bytes.to_vec(),
+        Answered::Stream(stream) => {
             let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
             pieces.concat()
         }
