@@ -20,4 +20,4 @@ mod writer;
 
 pub use config::{BucketConfig, StaticCredentials};
 pub use mode::Mode;
-pub use open::OpenError;
+pub use open::{OpenError, Opened, open};

@@ -2,11 +2,14 @@
 //! Opens a registry that lies in a bucket: checks the configuration, finds out what the store can
 //! do (or reads what was found out before), and joins the two halves.
 
-use registry::storage::{Clock, Condition, Meta as _, StorageError, Write};
+use std::sync::Arc;
+
+use registry::storage::{Backend, Clock, Condition, Meta as _, StorageError, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Bucket;
 use crate::config::BucketConfig;
+use crate::data::BucketData;
 use crate::meta::S3Meta;
 use crate::mode::Mode;
 use crate::probe::probe;
@@ -52,14 +55,15 @@ pub enum OpenError {
     Storage(#[from] StorageError),
 }
 
-/// The half of the names, and what it rests on.
+/// A registry in a bucket.
 #[derive(Debug)]
-pub(crate) struct Names {
-    pub(crate) bucket: Bucket,
-    pub(crate) meta: S3Meta,
-    pub(crate) mode: Mode,
+pub struct Opened {
+    /// Its two halves.
+    pub backend: Backend,
+    /// How the bucket may be used. Say it, loudly if it does not allow replicas.
+    pub mode: Mode,
     /// Why it is not the best of modes, about the store ("it ignores …").
-    pub(crate) reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// What was found out about the store, as it is kept in it.
@@ -73,7 +77,7 @@ struct Probed {
     at: u64,
 }
 
-/// Opens the names of the registry in the bucket of `config`.
+/// Opens the registry in the bucket of `config`.
 ///
 /// # Errors
 ///
@@ -82,11 +86,15 @@ struct Probed {
 /// # Cancellation
 ///
 /// As for errors; objects of the probe may be left under `meta/probe/`.
-pub(crate) async fn names(
+pub async fn open(config: &BucketConfig, clock: Clock) -> Result<Opened, OpenError> {
+    open_at(config, clock, Pace::default()).await
+}
+
+pub(crate) async fn open_at(
     config: &BucketConfig,
     clock: Clock,
     pace: Pace,
-) -> Result<Names, OpenError> {
+) -> Result<Opened, OpenError> {
     check(config)?;
     let bucket = Bucket::new(config).await;
     let probed = probed(config, &bucket, clock).await?;
@@ -94,9 +102,12 @@ pub(crate) async fn names(
     if probed.mode == Mode::SingleWriter {
         meta = meta.kept_by(Writer::enter(&bucket, pace).await?);
     }
-    Ok(Names {
-        bucket,
-        meta,
+    let backend = Backend {
+        data: Arc::new(BucketData::new(bucket, config)),
+        meta: Arc::new(meta),
+    };
+    Ok(Opened {
+        backend,
         mode: probed.mode,
         reason: probed.reason,
     })

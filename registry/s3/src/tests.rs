@@ -11,7 +11,7 @@ use crate::client::Bucket;
 use crate::config::{BucketConfig, StaticCredentials};
 use crate::meta::S3Meta;
 use crate::mode::Mode;
-use crate::open::{Names, OpenError, names};
+use crate::open::{OpenError, Opened, open_at};
 use crate::writer::Pace;
 
 pub(crate) fn config(server: &Server) -> BucketConfig {
@@ -60,8 +60,8 @@ const QUICK: Pace = Pace {
     patience: Duration::from_millis(200),
 };
 
-async fn open(config: &BucketConfig) -> Result<Names, OpenError> {
-    names(config, Clock(|| UNIX_EPOCH), QUICK).await
+async fn open(config: &BucketConfig) -> Result<Opened, OpenError> {
+    open_at(config, Clock(|| UNIX_EPOCH), QUICK).await
 }
 
 #[tokio::test]
@@ -108,13 +108,13 @@ async fn a_store_without_conditions_has_one_writer() {
     let config = config(&server);
     let first = open(&config).await.unwrap();
     let put = || Write::Put("c/x".into(), b"1".to_vec(), Condition::Any);
-    first.meta.write(vec![put()]).await.unwrap();
+    first.backend.meta.write(vec![put()]).await.unwrap();
     let second = open(&config).await;
     assert!(
         matches!(second, Err(OpenError::SecondWriter(_))),
         "{second:?}"
     );
-    first.meta.write(vec![put()]).await.unwrap();
+    first.backend.meta.write(vec![put()]).await.unwrap();
     // Somebody who did not wait writes all the same: the first notices, and stops.
     let intruder = Write::Put("meta/writer".into(), b"{}".to_vec(), Condition::Any);
     let rogue = meta(&server, Mode::SingleWriter).await;
@@ -123,7 +123,7 @@ async fn a_store_without_conditions_has_one_writer() {
         rogue.write(vec![intruder.clone()]).await.unwrap();
         tokio::time::sleep(QUICK.beat).await;
         if matches!(
-            first.meta.write(vec![put()]).await,
+            first.backend.meta.write(vec![put()]).await,
             Err(StorageError::InUse(_))
         ) {
             stopped = true;
