@@ -47,6 +47,14 @@ pub(super) async fn get(
     };
     let body = if is_head {
         Body::empty()
+    } else if let Some(link) = app.store.blob_link(&blob).await? {
+        let mut answer = empty(StatusCode::TEMPORARY_REDIRECT);
+        set(answer.headers_mut(), CONTENT_DIGEST, &digest.to_string());
+        set(answer.headers_mut(), header::LOCATION, &link);
+        // The address is good for a while only.
+        let fresh = HeaderValue::from_static("no-store");
+        answer.headers_mut().insert(header::CACHE_CONTROL, fresh);
+        return Ok(answer);
     } else {
         match app.store.read_blob(&blob, range.clone()).await? {
             storage::Bytes::Whole(bytes) => Body::from(bytes),

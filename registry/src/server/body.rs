@@ -14,11 +14,14 @@ use tokio::time::timeout;
 
 use super::answer::ApiError;
 use crate::error::ErrorCode;
-use crate::storage::{Staged, StorageError};
+use crate::storage::Staged;
+use crate::storage::upload::UploadError;
 
 /// How much is gathered before it is hashed and written in one go. Ours: hashing that much takes
 /// most of a millisecond, a trip to the pool some microseconds.
 const UNIT_BYTES: usize = 256 << 10;
+/// How long a unit may take before what is staged makes room for others. Ours: 50 KB/s.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How much of a refused body is still read, so that the client gets to see the answer.
 const DRAIN_MAX_BYTES: usize = 16 << 20;
 /// How long that may take.
@@ -32,6 +35,28 @@ pub(super) struct RequestBody {
     /// Whether the client waits to be told to send it.
     expects: bool,
     is_touched: bool,
+}
+
+/// The answer of a [`Sink`].
+pub(super) type Taken<'a> = Pin<Box<dyn Future<Output = Result<(), UploadError>> + Send + 'a>>;
+
+/// Where a body goes.
+pub(super) trait Sink: Send {
+    /// Takes the next pieces.
+    fn append(&mut self, pieces: Vec<Bytes>) -> Taken<'_>;
+
+    /// Makes room for others while nothing comes.
+    fn pause(&mut self) -> Taken<'_>;
+}
+
+impl Sink for Box<dyn Staged> {
+    fn append(&mut self, pieces: Vec<Bytes>) -> Taken<'_> {
+        Box::pin(async { Ok(Staged::append(&mut **self, pieces).await?) })
+    }
+
+    fn pause(&mut self) -> Taken<'_> {
+        Box::pin(async { Ok(Staged::pause(&mut **self).await?) })
+    }
 }
 
 /// How a copy ended.
@@ -119,30 +144,38 @@ impl RequestBody {
         unit
     }
 
-    /// Appends the body to `staged` until it ends, breaks off, or `stop` is ready.
+    /// Appends the body to `sink` until it ends, breaks off, or `stop` is ready.
     ///
     /// # Errors
     ///
-    /// Of the storage; the staged bytes are of no further use then.
+    /// Of the sink; what was appended is of no further use then.
     pub(super) async fn copy_to(
         &mut self,
-        staged: &mut dyn Staged,
+        sink: &mut dyn Sink,
         stop: impl Future<Output = ()>,
-    ) -> Result<End, StorageError> {
+    ) -> Result<End, UploadError> {
         let mut stop = std::pin::pin!(stop);
         let mut unit = self.unit(&mut stop).await;
         loop {
             if let Some(end) = unit.end {
                 if !unit.pieces.is_empty() {
-                    staged.append(unit.pieces).await?;
+                    sink.append(unit.pieces).await?;
                 }
                 return Ok(end);
             }
             // The next unit gathers while this one is hashed.
-            let append = staged.append(unit.pieces);
-            let (appended, next) = tokio::join!(append, self.unit(&mut stop));
+            let mut gathering = std::pin::pin!(self.unit(&mut stop));
+            let soon = timeout(SILENCE, gathering.as_mut());
+            let (appended, next) = tokio::join!(sink.append(unit.pieces), soon);
             appended?;
-            unit = next;
+            unit = match next {
+                Ok(next) => next,
+                Err(_) => {
+                    let (paused, next) = tokio::join!(sink.pause(), gathering);
+                    paused?;
+                    next
+                }
+            };
         }
     }
 

@@ -18,7 +18,9 @@ use super::accept::Door;
 use super::config::{Config, GcSchedule};
 use super::route::App;
 use super::tls::{LOOK_EVERY, Tls, TlsError};
-use crate::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store};
+use crate::storage::{
+    Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store, Turns,
+};
 
 /// How often expired uploads are removed.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
@@ -119,13 +121,14 @@ pub async fn collect(
 }
 
 async fn collect_again_and_again(app: Arc<App>, schedule: GcSchedule) {
-    for cycle in 1_u64.. {
+    let turns = Turns {
+        policy: schedule.policy,
+        every_seconds: schedule.every.as_secs(),
+        thorough_every: THOROUGH_EVERY,
+    };
+    loop {
         sleep(schedule.every).await;
-        let policy = GcPolicy {
-            thorough: cycle.is_multiple_of(THOROUGH_EVERY),
-            ..schedule.policy
-        };
-        if let Err(error) = app.store.collect(&policy).await {
+        if let Err(error) = app.store.collect_in_turn(&turns).await {
             (app.config.report.0)(&error);
         }
     }

@@ -4,21 +4,21 @@
 
 use std::future::pending;
 
+use bytes::Bytes;
 use http::StatusCode;
 use http::header;
 use oci::{Algorithm, Digest};
 
 use super::access::Action;
 use super::answer::{Answer, ApiError, UPLOAD_UUID, created, empty, set};
-use super::body::{End, RequestBody};
+use super::body::{End, RequestBody, Sink, Taken};
 use super::condition;
 use super::route::{App, Call};
 use crate::endpoint::{Name, Resource};
 use crate::error::ErrorCode;
 use crate::storage::data::Stage;
-use crate::storage::record::Phase;
-use crate::storage::upload::{Held, Progress, UploadError};
-use crate::storage::{Mounted, SessionId, StorageError};
+use crate::storage::upload::{Held, Piece, Progress, UploadError};
+use crate::storage::{Mounted, SessionId};
 
 /// How many repositories an anonymous mount tries.
 const MOUNTS_MAX: usize = 100;
@@ -81,24 +81,15 @@ async fn put_whole(
     (call, body): (&Call, &mut RequestBody),
 ) -> Result<(), ApiError> {
     let chunk = chunk(call)?;
-    let stage = Stage {
-        session: None,
-        offset: 0,
-        algorithm: digest.algorithm(),
-        expected_bytes: chunk.length,
-    };
+    let stage = Stage::whole(digest, chunk.length);
     let mut staged = app.store.data.stage(stage).await?;
-    match body.copy_to(&mut *staged, pending()).await? {
+    match body.copy_to(&mut staged, pending()).await? {
         End::Complete => {}
         End::BrokenOff(error) => return Err(error),
         End::TakenOver => return Err(UploadError::Busy.into()),
     }
     check_length(chunk, staged.offset())?;
-    let publication = staged.publish(digest).await?;
-    let size_bytes = staged.offset();
-    app.store
-        .add_blob(name, digest, size_bytes, publication)
-        .await?;
+    app.store.publish_blob(name, digest, &mut *staged).await?;
     Ok(())
 }
 
@@ -125,26 +116,20 @@ async fn receive(
 ) -> Result<u64, ApiError> {
     let chunk = chunk(call)?;
     let slot = app.store.slot(id);
-    let held = app.store.resume(id, &slot, chunk.start, Algorithm::Sha256);
-    let mut held = match held.await {
-        Ok(held) => held,
-        Err(error) => return Err(refused(name, id, error)),
-    };
-    let before = held.staged().offset();
+    let held = app
+        .store
+        .resume((id, &slot), piece(chunk), Algorithm::Sha256);
+    let mut held = held.await.map_err(|error| refused(name, id, error))?;
+    let before = held.offset();
     let end = fill(&mut held, body).await?;
-    let after = held.staged().offset();
     if let End::Complete = end
-        && let Err(error) = check_length(chunk, after - before)
+        && let Err(error) = check_length(chunk, held.offset() - before)
     {
-        // Nothing of it was recorded: the session goes on from where it was.
+        // The end of it was not recorded: the session goes on from where it was.
         held.close();
         return Err(error);
     }
-    held.staged().checkpoint().await?;
-    let algorithm = held.algorithm;
-    app.store
-        .record_session(id, Phase::Open, after, algorithm)
-        .await?;
+    let after = held.save().await?;
     match end {
         End::Complete => Ok(after),
         End::BrokenOff(error) => Err(error),
@@ -152,13 +137,23 @@ async fn receive(
     }
 }
 
-async fn fill(held: &mut Held<'_>, body: &mut RequestBody) -> Result<End, StorageError> {
+async fn fill(held: &mut Held<'_>, body: &mut RequestBody) -> Result<End, UploadError> {
     let stop = held.stop();
-    let end = body.copy_to(held.staged(), stop).await;
+    let end = body.copy_to(held, stop).await;
     if end.is_err() {
         held.close();
     }
     end
+}
+
+impl Sink for Held<'_> {
+    fn append(&mut self, pieces: Vec<Bytes>) -> Taken<'_> {
+        Box::pin(Held::append(self, pieces))
+    }
+
+    fn pause(&mut self) -> Taken<'_> {
+        Box::pin(Held::pause(self))
+    }
 }
 
 /// Answers end-6.
@@ -175,16 +170,21 @@ pub(super) async fn finish(
     };
     match app.store.progress(&id).await? {
         // The answer to the first try was lost.
-        Progress::Done(done) if done == digest => return Ok(blob_created(name, &digest)),
-        Progress::Done(_) => return Err(UploadError::Unknown.into()),
-        Progress::Open(0) if !app.store.is_held(&id) => {
+        Progress::Done(done) if done == digest => body.drain().await,
+        // So was the request itself, on its way through; its bytes are all there.
+        Progress::Committing(wanted) if wanted == digest => {
+            body.drain().await;
+            app.store.publish_again(name, &id, &digest).await?;
+        }
+        Progress::Done(_) | Progress::Committing(_) => return Err(UploadError::Unknown.into()),
+        Progress::New if !app.store.is_held(&id) => {
             if chunk(call)?.start.is_some_and(|start| start != 0) {
                 let error = UploadError::OutOfOrder { offset_bytes: 0 };
                 return Err(refused(name, &id, error));
             }
             put_whole(app, name, &digest, (call, body)).await?;
         }
-        Progress::Open(_) => close(app, (name, &id), &digest, call, body).await?,
+        Progress::New | Progress::Open(_) => close(app, (name, &id), &digest, call, body).await?,
     }
     Ok(blob_created(name, &digest))
 }
@@ -199,51 +199,31 @@ async fn close(
 ) -> Result<(), ApiError> {
     let chunk = chunk(call)?;
     let slot = app.store.slot(id);
-    let held = app.store.resume(id, &slot, chunk.start, digest.algorithm());
-    let mut held = match held.await {
-        Ok(held) => held,
-        Err(error) => return Err(refused(name, id, error)),
+    let held = app
+        .store
+        .resume((id, &slot), piece(chunk), digest.algorithm());
+    let mut held = held.await.map_err(|error| refused(name, id, error))?;
+    let before = held.offset();
+    let failed = match fill(&mut held, body).await? {
+        End::Complete => check_length(chunk, held.offset() - before).err(),
+        End::BrokenOff(error) => Some(error),
+        End::TakenOver => Some(UploadError::Busy.into()),
     };
-    let before = held.staged().offset();
-    match fill(&mut held, body).await? {
-        End::Complete => {}
-        // What came is not recorded, so that the same request can be sent again.
-        End::BrokenOff(error) => {
-            held.close();
-            return Err(error);
-        }
-        End::TakenOver => {
-            held.close();
-            return Err(UploadError::Busy.into());
-        }
-    }
-    let after = held.staged().offset();
-    if let Err(error) = check_length(chunk, after - before) {
+    if let Some(error) = failed {
+        // The end of it is not recorded, so that the same request can be sent again.
         held.close();
         return Err(error);
     }
-    let published = held.staged().publish(digest).await;
-    let publication = match published {
-        Ok(publication) => publication,
-        Err(error) => {
-            held.close();
-            if matches!(error, StorageError::WrongDigest { .. }) {
-                app.store.end(id, Phase::Cancelled).await?;
-            }
-            return Err(error.into());
-        }
-    };
-    app.store.add_blob(name, digest, after, publication).await?;
-    held.close();
-    app.store.end(id, Phase::Done(digest.clone())).await?;
-    Ok(())
+    Ok(held.publish(name, digest).await?)
 }
 
 /// Answers end-13.
 pub(super) async fn status(app: &App, name: &Name, session: &str) -> Result<Answer, ApiError> {
     let id = app.store.session(name, session)?;
-    let Progress::Open(offset) = app.store.progress(&id).await? else {
-        return Err(UploadError::Unknown.into());
+    let offset = match app.store.progress(&id).await? {
+        Progress::New => 0,
+        Progress::Open(offset) => offset,
+        Progress::Committing(_) | Progress::Done(_) => return Err(UploadError::Unknown.into()),
     };
     let mut answer = empty(StatusCode::NO_CONTENT);
     describe(&mut answer, name, &id, offset);
@@ -253,7 +233,6 @@ pub(super) async fn status(app: &App, name: &Name, session: &str) -> Result<Answ
 /// Answers end-14.
 pub(super) async fn cancel(app: &App, name: &Name, session: &str) -> Result<Answer, ApiError> {
     let id = app.store.session(name, session)?;
-    app.store.progress(&id).await?;
     app.store.cancel(&id).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
@@ -264,6 +243,13 @@ fn chunk(call: &Call) -> Result<condition::Chunk, ApiError> {
         ApiError::new(ErrorCode::SizeInvalid, message)
     };
     condition::chunk(&call.headers).ok_or_else(contradiction)
+}
+
+fn piece(chunk: condition::Chunk) -> Piece {
+    Piece {
+        start: chunk.start,
+        length: chunk.length,
+    }
 }
 
 fn check_length(chunk: condition::Chunk, received: u64) -> Result<(), ApiError> {

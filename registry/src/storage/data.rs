@@ -52,6 +52,23 @@ impl fmt::Debug for Bytes {
     }
 }
 
+/// What a store needs to go on with a session that some process wrote before; opaque to everybody
+/// else, who keep it in the session's record. Null where the session's id is enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Resume(pub serde_json::Value);
+
+impl Resume {
+    /// The longest that one may be as JSON: ten thousand parts of an object store, some hash
+    /// state, and a few bytes that were not worth an object of their own.
+    pub const SIZE_MAX_BYTES: usize = 1 << 20;
+
+    /// Tells whether the store keeps all it needs to know by itself.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_null()
+    }
+}
+
 /// Which bytes to stage.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -59,10 +76,37 @@ pub struct Stage {
     pub session: Option<SessionId>,
     /// How many bytes the session already has (its last checkpoint).
     pub offset: u64,
+    /// What that checkpoint returned.
+    pub resume: Resume,
     /// The algorithm to hash with while they come.
     pub algorithm: Algorithm,
-    /// How many bytes will come, if known: a full disk then shows at once.
+    /// The digest they are said to have, if they come all at once.
+    pub digest: Option<Digest>,
+    /// How many bytes will come now, if known: a full disk then shows at once.
     pub expected_bytes: Option<u64>,
+}
+
+impl Stage {
+    /// Returns the stage of bytes that belong to no session.
+    pub fn anonymous(algorithm: Algorithm) -> Self {
+        Self {
+            session: None,
+            offset: 0,
+            resume: Resume::default(),
+            algorithm,
+            digest: None,
+            expected_bytes: None,
+        }
+    }
+
+    /// Returns the stage of bytes that come all at once and are said to have `digest`.
+    pub fn whole(digest: &Digest, expected_bytes: Option<u64>) -> Self {
+        Self {
+            digest: Some(digest.clone()),
+            expected_bytes,
+            ..Self::anonymous(digest.algorithm())
+        }
+    }
 }
 
 /// Keeps one location between a publisher and a collector apart: while one holds it, the other
@@ -101,6 +145,19 @@ pub struct Publication {
     pub guard: Guard,
 }
 
+/// Published bytes in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Where they lie.
+    pub location: Location,
+    /// The digest they were published under.
+    pub digest: Digest,
+    /// How many they are.
+    pub size_bytes: u64,
+    /// When they were published, in seconds since 1970, by the store's own clock.
+    pub written_at: u64,
+}
+
 /// Bytes on their way in: appended any number of times, then published or dropped.
 ///
 /// Dropping leaves a session's bytes up to the last checkpoint, and of anonymous ones nothing.
@@ -111,8 +168,39 @@ pub trait Staged: fmt::Debug + Send {
     /// Appends and hashes `pieces`. After an error the staged bytes are of no further use.
     fn append(&mut self, pieces: Vec<bytes::Bytes>) -> Answer<'_, ()>;
 
-    /// Makes everything appended durable, so that the session can go on from here.
-    fn checkpoint(&mut self) -> Answer<'_, ()>;
+    /// Makes everything appended durable, so that the session can go on from here, wherever the
+    /// returned value is handed to [`Data::stage`] again. An older value may be of no use from
+    /// then on only once the new one is recorded and something is appended.
+    fn checkpoint(&mut self) -> Answer<'_, Resume>;
+
+    /// Tells whether so much came since the last checkpoint that losing it would hurt.
+    fn is_due(&self) -> bool {
+        false
+    }
+
+    /// Gives back what other uploads wait for: the client sends nothing at the moment.
+    fn pause(&mut self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Gets a session ready for [`Self::publish`]. Where that takes several steps, a stop between
+    /// them must leave a trail: what is returned is recorded first, and stages the session again,
+    /// to be published once more, any number of times.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::WrongDigest`] if the bytes are already known to be others.
+    fn prepare<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Option<Resume>> {
+        let _: &Digest = digest;
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Tells whether the bytes are known to be those of `digest` before they are published. False
+    /// where finding out costs more than publishing does.
+    fn is_known_as(&self, digest: &Digest) -> bool {
+        let _ = digest;
+        false
+    }
 
     /// Makes the bytes durable and readable under `digest`.
     ///
@@ -128,6 +216,15 @@ pub trait Staged: fmt::Debug + Send {
 
 /// Where bytes are kept. Implementations run `contract::data`.
 pub trait Data: fmt::Debug + Send + Sync + 'static {
+    /// Returns how many bytes may be staged under a session that has no record yet, or whose
+    /// record does not say who is writing.
+    ///
+    /// Where one process owns all sessions: any number. Where others go on with them, anything
+    /// left behind must be found by a record, and two writers of one session must notice.
+    fn unclaimed_max_bytes(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Opens bytes for appending. Bytes of a session beyond `stage.offset` are forgotten.
     ///
     /// # Errors
@@ -135,8 +232,16 @@ pub trait Data: fmt::Debug + Send + Sync + 'static {
     /// [`StorageError::Missing`] if the session has fewer bytes than `stage.offset`.
     fn stage(&self, stage: Stage) -> Answer<'_, Box<dyn Staged>>;
 
-    /// Forgets what is staged under `session`, if anything.
-    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()>;
+    /// Forgets what is staged under `session`, if anything, and what was published from it, but
+    /// for `keep`, unless others may have come to own it (a path made of the digest).
+    fn discard<'a>(&'a self, session: &'a SessionId, keep: Option<&'a Location>) -> Answer<'a, ()>;
+
+    /// Returns an address where a client that has no account with the store can read published
+    /// bytes for a while; none if it should read them here.
+    fn link<'a>(&'a self, location: &'a Location, size_bytes: u64) -> Answer<'a, Option<String>> {
+        let _: (&Location, u64) = (location, size_bytes);
+        Box::pin(async { Ok(None) })
+    }
 
     /// Returns `range` of the published bytes, which must lie within them.
     ///
@@ -157,4 +262,21 @@ pub trait Data: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the sessions that have staged bytes, to sweep those without a record.
     fn sessions(&self) -> Answer<'_, Vec<SessionId>>;
+
+    /// Returns published bytes whose location follows `after`, in the order of algorithm and hex of
+    /// their digests; empty at the end. Left out are those that a session's record leads to.
+    ///
+    /// Only where bytes may be published and then forgotten without a trace: elsewhere it returns
+    /// nothing.
+    fn placed<'a>(&'a self, after: Option<&'a Location>) -> Answer<'a, Vec<Placed>> {
+        let _: Option<&Location> = after;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Removes what belongs to no session and was staged before `before` (seconds since 1970, by
+    /// the store's own clock) and not published: a process died. Returns how much.
+    fn sweep(&self, before: u64) -> Answer<'_, usize> {
+        let _: u64 = before;
+        Box::pin(async { Ok(0) })
+    }
 }

@@ -11,6 +11,7 @@
 //! l/<repo>/@r/<alg>-<hex>/<alg>-<hex>/<inc>        referrer descriptor, under its subject
 //! n/<repo>                                         nonce, rewritten on every change
 //! g/settled/<repo>                                 how far garbage collection has looked
+//! g/turn                                           which replica collects garbage
 //! u/<session>                                      upload session
 //! meta/instance                                    signing secret
 //! ```
@@ -25,6 +26,8 @@ use crate::endpoint::Name;
 
 /// Where the signing secret lies.
 pub const INSTANCE: &str = "meta/instance";
+/// Where it says which replica collects garbage.
+pub const TURN: &str = "g/turn";
 /// What every upload session's key starts with.
 pub const SESSIONS: &str = "u/";
 /// What every content record's key starts with.

@@ -14,9 +14,9 @@ use super::data::{Location, Publication, Stage};
 use super::error::StorageError;
 use super::key;
 use super::meta::{Condition, Version, Write};
-use super::record::{self, ManifestHeader, Membership, State, TagRecord};
+use super::record::{self, Content, ManifestHeader, Membership, State, TagRecord};
 use super::referrer::referrer_descriptor;
-use super::repository::Found;
+use super::repository::{Early, Found, claim_content};
 use super::store::{RACES_MAX, SparsePolicy, Store, nonce};
 use crate::endpoint::Name;
 
@@ -73,14 +73,19 @@ enum Written {
     Lost(String),
 }
 
-/// How the manifest itself becomes or stays live.
-enum Claimed {
-    /// Its bytes must be published first.
-    NeedsBytes,
-    /// It is live already.
-    Held,
-    /// The steps make it live, with its bytes at this place.
-    At(Location),
+/// What was read before one attempt to write everything about a manifest.
+struct Round {
+    /// The steps that keep what it refers to, and how much of that is not there.
+    references: Result<(Vec<Write>, usize), PutManifestError>,
+    records: Records,
+}
+
+/// The records of the manifest itself.
+struct Records {
+    manifest: Option<(ManifestHeader, Version)>,
+    content: Option<(Content, Version)>,
+    /// Where its tags point.
+    tags: Vec<Option<Digest>>,
 }
 
 /// What looking at one reference of a manifest led to.
@@ -159,59 +164,125 @@ impl Store {
     ///
     /// All of it or nothing becomes visible.
     pub async fn put_manifest(&self, put: &ManifestPut<'_>) -> Result<usize, PutManifestError> {
-        let mut publication = None;
+        let began = self.now();
+        let (mut round, mut publication, early) = self.begin(put).await?;
         for _ in 0..RACES_MAX {
-            let mut held = Vec::new();
-            let sparse = match self.hold_references(put, &mut held).await {
-                Ok(sparse) => sparse,
+            self.check_pace(began)?;
+            let Round {
+                references,
+                records,
+            } = round;
+            let (held, sparse) = match references {
+                Ok(held) => held,
                 Err(error) => {
                     self.abandon(publication).await?;
+                    let mut steps = unused(put, &records, early.as_ref());
+                    if records.manifest.is_none() {
+                        steps.extend(early.as_ref().map(Early::delete));
+                    }
+                    self.meta.write_stages(vec![steps]).await?;
                     return Err(error);
                 }
             };
-            let mut steps = Vec::new();
-            let mut claimed = self
-                .claim_manifest(put, publication.as_ref(), &mut steps)
-                .await?;
-            if let Claimed::NeedsBytes = claimed {
+            let is_live = self.is_live(put, &records);
+            if publication.is_none() && !is_live {
                 publication = Some(self.publish_manifest(put).await?);
-                steps.clear();
-                claimed = self
-                    .claim_manifest(put, publication.as_ref(), &mut steps)
-                    .await?;
             }
+            let (mut stages, used) = match &publication {
+                Some(fresh) if !is_live => {
+                    let (stages, used) = self.revive(put, &records, (fresh, early.as_ref()));
+                    (stages, Some(used))
+                }
+                _ => (vec![hold(put, &records, early.as_ref())], None),
+            };
             // Behind the manifest's own record: whoever collects what it refers to has seen that.
-            steps.append(&mut held);
-            self.point_tags(put, &mut steps).await?;
-            steps.push(Self::changed(put.name));
-            match self.write_manifest(put, steps).await? {
+            stages.push(held);
+            self.point_tags(put, records.tags, &mut stages);
+            match self.write_manifest(put, stages).await? {
                 Written::Yes => {
-                    match (publication, claimed) {
-                        (Some(one), Claimed::At(used)) => self.drop_unused(one, &used).await?,
+                    match (publication, used) {
+                        (Some(one), Some(used)) => self.drop_unused(one, &used).await?,
                         (unused, _) => self.abandon(unused).await?,
                     }
                     return Ok(sparse);
                 }
                 Written::Lost(at) => {
                     let is_spent = |one: &Publication| {
-                        matches!(&claimed, Claimed::At(used) if *used == one.location)
+                        used.as_ref().is_some_and(|used| *used == one.location)
                             && self.may_have_used(one, &put.digest, &at)
                     };
                     // The next attempt publishes them anew.
                     publication = publication.filter(|one| !is_spent(one));
                 }
             }
+            round = self.look_around(put).await?;
         }
         Err(StorageError::Contended(put.digest.to_string()).into())
+    }
+
+    /// Looks at everything about a manifest; where every step is a journey to a bucket, its bytes
+    /// and marker are written meanwhile, in the hope that it is new.
+    async fn begin(
+        &self,
+        put: &ManifestPut<'_>,
+    ) -> Result<(Round, Option<Publication>, Option<Early>), StorageError> {
+        if self.meta.is_atomic() {
+            return Ok((self.look_around(put).await?, None, None));
+        }
+        let incarnation = incarnation();
+        let size_bytes = put.document.bytes().len() as u64;
+        let early = Early {
+            key: key::marker(&put.digest, put.name, size_bytes, &incarnation),
+            incarnation,
+        };
+        let (round, publication, marked) = tokio::join!(
+            self.look_around(put),
+            self.publish_manifest(put),
+            self.meta.write(vec![early.put()]),
+        );
+        marked?;
+        Ok((round?, Some(publication?), Some(early)))
+    }
+
+    async fn look_around(&self, put: &ManifestPut<'_>) -> Result<Round, StorageError> {
+        let key = key::manifest(put.name, &put.digest);
+        let content = key::content(&put.digest);
+        let (references, manifest, content, tags) = tokio::join!(
+            self.hold_references(put),
+            self.manifest_record(&key),
+            self.read::<Content>(&content),
+            self.previous(put),
+        );
+        let references = match references {
+            Err(PutManifestError::Storage(error)) => return Err(error),
+            references => references,
+        };
+        let records = Records {
+            manifest: manifest?.map(|(header, _, version)| (header, version)),
+            content: content?,
+            tags: tags?,
+        };
+        Ok(Round {
+            references,
+            records,
+        })
+    }
+
+    /// Returns where the tags point now.
+    async fn previous(&self, put: &ManifestPut<'_>) -> Result<Vec<Option<Digest>>, StorageError> {
+        let tags = put.tags.iter().map(|tag| self.tag(put.name, tag));
+        let tags = futures_util::future::join_all(tags).await.into_iter();
+        tags.map(|tag| Ok(tag?.map(|stored| stored.digest)))
+            .collect()
     }
 
     async fn write_manifest(
         &self,
         put: &ManifestPut<'_>,
-        steps: Vec<Write>,
+        stages: Vec<Vec<Write>>,
     ) -> Result<Written, PutManifestError> {
         let tag_key = put.tags.first().map(|tag| key::tag(put.name, tag));
-        match self.meta.write(steps).await {
+        match self.meta.write_stages(stages).await {
             Ok(()) if self.is_still_there(put).await? => Ok(Written::Yes),
             Ok(()) => Ok(Written::Lost(key::manifest(put.name, &put.digest))),
             Err(StorageError::Conflict(at)) => {
@@ -249,10 +320,8 @@ impl Store {
     async fn publish_manifest(&self, put: &ManifestPut<'_>) -> Result<Publication, StorageError> {
         let bytes = put.document.bytes();
         let stage = Stage {
-            session: None,
-            offset: 0,
-            algorithm: put.digest.algorithm(),
             expected_bytes: Some(bytes.len() as u64),
+            ..Stage::anonymous(put.digest.algorithm())
         };
         let mut staged = self.data.stage(stage).await?;
         let piece = bytes::Bytes::copy_from_slice(bytes);
@@ -260,88 +329,86 @@ impl Store {
         staged.publish(&put.digest).await
     }
 
-    /// Adds the steps that make the manifest itself live.
-    async fn claim_manifest(
+    /// Tells whether the manifest is live as it is, and was confirmed not long ago.
+    fn is_live(&self, put: &ManifestPut<'_>, records: &Records) -> bool {
+        records.manifest.as_ref().is_some_and(|(old, _)| {
+            let young = self.now() < old.at.saturating_add(CONFIRM_AFTER_SECONDS);
+            young && old.state == State::Live && old.media_type == put.media_type
+        })
+    }
+
+    /// Returns the stages that make the manifest itself live, and where its bytes will lie.
+    fn revive(
         &self,
         put: &ManifestPut<'_>,
-        publication: Option<&Publication>,
-        steps: &mut Vec<Write>,
-    ) -> Result<Claimed, StorageError> {
-        let key = key::manifest(put.name, &put.digest);
-        let old = self.manifest_record(&key).await?;
-        let now = self.now();
-        let (incarnation, version) = match old {
-            None => (incarnation(), None),
-            Some((old, _, version)) if old.state.is_readable() => {
-                let young = now < old.at.saturating_add(CONFIRM_AFTER_SECONDS);
-                if young && old.state == State::Live && old.media_type == put.media_type {
-                    steps.push(Write::Require(key, Condition::Is(version)));
-                    return Ok(Claimed::Held);
-                }
-                (old.incarnation, Some(version))
+        records: &Records,
+        (fresh, early): (&Publication, Option<&Early>),
+    ) -> (Vec<Vec<Write>>, Location) {
+        let mut before = unused(put, records, early);
+        let (incarnation, version) = match (&records.manifest, early) {
+            (None, None) => (incarnation(), None),
+            (None, Some(early)) => (early.incarnation.clone(), None),
+            (Some((old, version)), _) if old.state.is_readable() => {
+                (old.incarnation.clone(), Some(version.clone()))
             }
-            Some((_, _, version)) => (incarnation(), Some(version)),
+            (Some((_, version)), _) => (incarnation(), Some(version.clone())),
         };
-        let Some(publication) = publication else {
-            return Ok(Claimed::NeedsBytes);
-        };
-        let bytes = put.document.bytes();
-        let size_bytes = bytes.len() as u64;
+        let size_bytes = put.document.bytes().len() as u64;
         let marker = key::marker(&put.digest, put.name, size_bytes, &incarnation);
-        steps.push(Write::Put(marker, Vec::new(), Condition::Any));
+        if early.is_none_or(|early| early.key != marker) {
+            before.push(Write::Put(marker, Vec::new(), Condition::Any));
+        }
         let found = Found {
             size_bytes,
-            location: publication.location.clone(),
+            location: fresh.location.clone(),
         };
-        let used = self.claim_content(&put.digest, Some(&found), steps).await?;
-        let subject = subject(&put.document);
-        if let Some(subject) = subject {
-            let prefix = key::referrer(put.name, &subject.digest, &put.digest);
-            let entry = record::encode(&referrer_descriptor(put));
-            steps.push(Write::Put(
-                format!("{prefix}{incarnation}"),
-                entry,
-                Condition::Any,
-            ));
-        }
+        let content = claim_content(&put.digest, records.content.clone(), Some(&found));
+        let (content, location) = content.expect("there are fresh bytes");
+        let mut support = vec![content];
+        support.extend(reverse_entries(put));
+        support.extend(referrer_entry(put, &incarnation));
         let header = ManifestHeader {
             state: State::Live,
             incarnation,
             nonce: nonce(),
             media_type: put.media_type.clone(),
             size_bytes,
-            subject: subject.map(|subject| subject.digest.clone()),
-            at: now,
+            subject: subject(&put.document).map(|subject| subject.digest.clone()),
+            at: self.now(),
         };
-        let record = record::encode_manifest(&header, bytes);
-        steps.push(Write::Put(key, record, Condition::unchanged(version)));
-        Ok(Claimed::At(used.unwrap_or(found.location)))
+        let key = key::manifest(put.name, &put.digest);
+        let record = record::encode_manifest(&header, put.document.bytes());
+        let manifest = Write::Put(key, record, Condition::unchanged(version));
+        (vec![before, support, vec![manifest]], location)
     }
 
-    /// Adds the steps that keep what the manifest refers to. Returns how much of it is not there.
+    /// Returns the steps that keep what the manifest refers to, and how much of it is not there.
     async fn hold_references(
         &self,
         put: &ManifestPut<'_>,
-        steps: &mut Vec<Write>,
-    ) -> Result<usize, PutManifestError> {
+    ) -> Result<(Vec<Write>, usize), PutManifestError> {
+        let mut seen = BTreeSet::new();
+        let mut wanted = references(&put.document);
+        wanted.retain(|descriptor| seen.insert(&descriptor.digest));
+        let mut steps = Vec::new();
         let mut missing = Vec::new();
         let mut sparse = 0;
-        let mut seen = BTreeSet::new();
-        for descriptor in references(&put.document) {
-            if !seen.insert(&descriptor.digest) {
-                continue;
+        for turn in wanted.chunks(READS_PER_TURN) {
+            let looks = turn.iter().map(|one| self.look_at_reference(put, one));
+            let looks = futures_util::future::join_all(looks).await;
+            for (descriptor, look) in turn.iter().zip(looks) {
+                match look? {
+                    Reference::Held(step) => steps.push(step),
+                    Reference::Sparse => sparse += 1,
+                    Reference::Missing => missing.push(descriptor.digest.clone()),
+                }
             }
-            if seen.len().is_multiple_of(READS_PER_TURN) {
+            if turn.len() == READS_PER_TURN {
                 tokio::task::yield_now().await;
-            }
-            match self.look_at_reference(put, descriptor).await? {
-                Reference::Held(step) => steps.push(step),
-                Reference::Sparse => sparse += 1,
-                Reference::Missing => missing.push(descriptor.digest.clone()),
             }
         }
         if missing.is_empty() {
-            Ok(sparse)
+            Ok((steps, sparse))
         } else {
             Err(PutManifestError::Missing(missing))
         }
@@ -382,33 +449,83 @@ impl Store {
         Ok(Reference::Missing)
     }
 
-    /// Adds the steps that point the tags at the manifest, reverse entry first.
-    async fn point_tags(
+    /// Adds the steps that point the tags at the manifest. The reverse entries are there already.
+    fn point_tags(
         &self,
         put: &ManifestPut<'_>,
-        steps: &mut Vec<Write>,
-    ) -> Result<(), StorageError> {
-        for (number, tag) in put.tags.iter().enumerate() {
-            let key = key::tag(put.name, tag);
-            let old = self.read::<TagRecord>(&key).await?;
+        previous: Vec<Option<Digest>>,
+        stages: &mut Vec<Vec<Write>>,
+    ) {
+        let mut last = Vec::with_capacity(put.tags.len() + 1);
+        for (number, (tag, previous)) in put.tags.iter().zip(previous).enumerate() {
             let record = TagRecord {
                 digest: put.digest.clone(),
                 media_type: put.media_type.clone(),
                 size_bytes: put.document.bytes().len() as u64,
                 nonce: nonce(),
                 at: self.now(),
-                previous: old.map(|(old, _)| old.digest),
+                previous,
             };
             let condition = match number {
                 0 => put.tag_condition.clone(),
                 _ => Condition::Any,
             };
-            let reverse = key::tag_on(put.name, &put.digest, tag);
-            steps.push(Write::Put(reverse, Vec::new(), Condition::Any));
-            steps.push(Write::Put(key, record::encode(&record), condition));
+            let is_conditional = condition != Condition::Any;
+            let key = key::tag(put.name, tag);
+            last.push(Write::Put(key, record::encode(&record), condition));
+            if is_conditional {
+                // If it may not move, neither do the others.
+                stages.push(std::mem::take(&mut last));
+            }
         }
-        Ok(())
+        last.push(Self::changed(put.name));
+        stages.push(last);
     }
+}
+
+/// Returns the steps that keep a live manifest as it is.
+fn hold(put: &ManifestPut<'_>, records: &Records, early: Option<&Early>) -> Vec<Write> {
+    let mut steps = unused(put, records, early);
+    if let Some((_, version)) = &records.manifest {
+        let key = key::manifest(put.name, &put.digest);
+        steps.push(Write::Require(key, Condition::Is(version.clone())));
+    }
+    steps.extend(reverse_entries(put));
+    steps
+}
+
+/// Returns the steps that remove what was written for an incarnation that is not used.
+fn unused(put: &ManifestPut<'_>, records: &Records, early: Option<&Early>) -> Vec<Write> {
+    let (Some((old, _)), Some(early)) = (&records.manifest, early) else {
+        return Vec::new();
+    };
+    if old.incarnation == early.incarnation {
+        return Vec::new();
+    }
+    let mut steps = vec![early.delete()];
+    if let Some(subject) = subject(&put.document) {
+        let prefix = key::referrer(put.name, &subject.digest, &put.digest);
+        let entry = format!("{prefix}{}", early.incarnation);
+        steps.push(Write::Delete(entry, Condition::Any));
+    }
+    steps
+}
+
+/// Returns the steps that note which tags may point at the manifest. They come before the tags.
+fn reverse_entries(put: &ManifestPut<'_>) -> impl Iterator<Item = Write> {
+    put.tags.iter().map(|tag| {
+        let key = key::tag_on(put.name, &put.digest, tag);
+        Write::Put(key, Vec::new(), Condition::Any)
+    })
+}
+
+/// Returns the step that lists the manifest among the referrers of its subject, if it has one.
+fn referrer_entry(put: &ManifestPut<'_>, incarnation: &str) -> Option<Write> {
+    let subject = subject(&put.document)?;
+    let prefix = key::referrer(put.name, &subject.digest, &put.digest);
+    let entry = record::encode(&referrer_descriptor(put));
+    let key = format!("{prefix}{incarnation}");
+    Some(Write::Put(key, entry, Condition::Any))
 }
 
 /// Returns the subject of a manifest or index.

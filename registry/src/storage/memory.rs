@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use oci::Digest;
 
-use super::data::{self, Answer, Data, Guard, Location, Publication, Stage, Staged};
+use super::data::{self, Answer, Data, Guard, Location, Publication, Resume, Stage, Staged};
 use super::error::StorageError;
 use super::manifest::digest_of;
 use super::meta::{Condition, LIST_MAX, Listed, Meta, Version, Write};
@@ -152,12 +152,16 @@ impl Staged for MemoryStaged {
         Box::pin(async { Ok(()) })
     }
 
-    fn checkpoint(&mut self) -> Answer<'_, ()> {
+    fn checkpoint(&mut self) -> Answer<'_, Resume> {
         if let Some(session) = &self.session {
             let mut content = lock(&self.content);
             content.staged.insert(session.clone(), self.bytes.clone());
         }
-        Box::pin(async { Ok(()) })
+        Box::pin(async { Ok(Resume::default()) })
+    }
+
+    fn is_known_as(&self, digest: &Digest) -> bool {
+        digest_of(digest.algorithm(), &self.bytes) == *digest
     }
 
     fn publish<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Publication> {
@@ -203,7 +207,7 @@ impl Data for MemoryData {
         })
     }
 
-    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()> {
+    fn discard<'a>(&'a self, session: &'a SessionId, _: Option<&'a Location>) -> Answer<'a, ()> {
         lock(&self.content).staged.remove(session);
         Box::pin(async { Ok(()) })
     }
@@ -233,6 +237,24 @@ impl Data for MemoryData {
         content.removed += 1;
         drop(content);
         Box::pin(async { Ok(()) })
+    }
+
+    fn placed<'a>(&'a self, after: Option<&'a Location>) -> Answer<'a, Vec<data::Placed>> {
+        let content = lock(&self.content);
+        let placed = content
+            .published
+            .iter()
+            .map(|(location, bytes)| data::Placed {
+                location: location.clone(),
+                digest: digest_of(oci::Algorithm::Sha256, bytes),
+                size_bytes: bytes.len() as u64,
+                written_at: 0,
+            });
+        let mut placed: Vec<_> = placed.collect();
+        placed.sort_by_cached_key(|one| (one.digest.to_string(), one.location.0.clone()));
+        // All of them are one page.
+        placed.retain(|_| after.is_none());
+        Box::pin(async move { Ok(placed) })
     }
 
     fn sessions(&self) -> Answer<'_, Vec<SessionId>> {

@@ -101,8 +101,23 @@ pub trait Meta: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Cancellation
     ///
-    /// Steps that were handed over happen all the same.
+    /// Any number of the first steps happen all the same.
     fn write(&self, steps: Vec<Write>) -> Answer<'_, ()>;
+
+    /// Applies `stages` in order, the steps of each in any order or at once: a stage costs the time
+    /// of one step where each is a journey of its own. Keys of a stage are different.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::write`]: when a condition does not hold, other steps of its stage may or may
+    /// not have happened, and none of a later stage has.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`Self::write`].
+    fn write_stages(&self, stages: Vec<Vec<Write>>) -> Answer<'_, ()> {
+        self.write(stages.into_iter().flatten().collect())
+    }
 
     /// Tells whether all steps of a [`Self::write`] happen at one moment, or none of them.
     ///

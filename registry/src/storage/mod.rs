@@ -17,8 +17,8 @@
 //!
 //! Ours: no specification covers this; `docs/registry.md` has the layout and the guarantees.
 
-#[cfg(test)]
-mod contract;
+#[expect(clippy::unwrap_used, reason = "tests, of other crates too")]
+pub mod contract;
 pub mod data;
 pub mod disk;
 pub mod error;
@@ -38,12 +38,12 @@ mod tests;
 mod unpublish;
 pub mod upload;
 
-pub use data::{Answer, Bytes, Data, Guard, Location, Publication, Staged, Stream};
+pub use data::{Answer, Bytes, Data, Guard, Location, Placed, Publication, Resume, Staged, Stream};
 pub use error::StorageError;
-pub use gc::{GcPolicy, GcReport};
+pub use gc::{GcPolicy, GcReport, Turns};
 pub use manifest::{ManifestPut, PutManifestError, StoredManifest};
 pub use meta::{Condition, Listed, Meta, Version, Write};
 pub use repository::{Blob, Mounted};
 pub use session::SessionId;
-pub use store::{Backend, Clock, SparsePolicy, Store};
+pub use store::{Backend, Clock, SparsePolicy, Store, nonce};
 pub use tag::StoredTag;

@@ -14,7 +14,7 @@ use oci::{Algorithm, Descriptor, Digest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::data::Location;
+use super::data::{Location, Resume};
 use super::error::StorageError;
 
 /// Where a record is in its life.
@@ -135,6 +135,9 @@ pub type ReferrerRecord = Descriptor;
 pub enum Phase {
     /// Takes bytes.
     Open,
+    /// Has all its bytes, verified as far as they can be before they are readable, and is being
+    /// published; whoever asks for the same digest may finish it.
+    Committing(Digest),
     /// Was published; kept for a while, so that a client that lost the answer may ask again.
     Done(Digest),
     /// Was cancelled or spoiled; kept until the id expires, so that it cannot come back.
@@ -153,7 +156,10 @@ pub struct SessionRecord {
     /// The algorithm it is hashed with.
     #[serde(with = "algorithm_name")]
     pub algorithm: Algorithm,
-    /// Fresh on every write.
+    /// What the store needs to go on.
+    #[serde(default, skip_serializing_if = "Resume::is_empty")]
+    pub resume: Resume,
+    /// Fresh on every write: tells who wrote last.
     pub nonce: String,
     /// When it was last written, in seconds since 1970.
     pub at: u64,

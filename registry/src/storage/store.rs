@@ -165,7 +165,7 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 }
 
 /// Returns a fresh nonce: 64 random bits, in hexadecimal.
-pub(crate) fn nonce() -> String {
+pub fn nonce() -> String {
     hex(&random::<8>())
 }
 

@@ -10,10 +10,10 @@ use super::data::{Publication, Stage};
 use super::disk;
 use super::memory::{MemoryData, MemoryMeta};
 use super::meta::{Condition, Write};
-use super::record::{self, Content, Membership, Phase, State};
+use super::record::{self, Content, Membership, State};
 use super::repository::Mounted;
 use super::store::{Backend, Clock, SparsePolicy, Store};
-use super::upload::{Progress, SESSION_SECONDS};
+use super::upload::{Piece, Progress, SESSION_SECONDS};
 use super::{Data, Meta, key};
 use crate::endpoint::Name;
 
@@ -34,12 +34,7 @@ fn name(text: &str) -> Name {
 }
 
 async fn publish(store: &Store, bytes: &[u8]) -> (Digest, Publication) {
-    let stage = Stage {
-        session: None,
-        offset: 0,
-        algorithm: Algorithm::Sha256,
-        expected_bytes: None,
-    };
+    let stage = Stage::anonymous(Algorithm::Sha256);
     let mut staged = store.data.stage(stage).await.unwrap();
     let piece = bytes::Bytes::copy_from_slice(bytes);
     staged.append(vec![piece]).await.unwrap();
@@ -178,15 +173,13 @@ async fn sessions_are_purged_by_age_and_orphans_swept() {
     for id in [&recorded, &orphan] {
         let stage = Stage {
             session: Some(id.clone()),
-            offset: 0,
-            algorithm: Algorithm::Sha256,
-            expected_bytes: None,
+            ..Stage::anonymous(Algorithm::Sha256)
         };
         data.stage(stage).await.unwrap().checkpoint().await.unwrap();
     }
-    now.record_session(&recorded, Phase::Open, 0, Algorithm::Sha256)
-        .await
-        .unwrap();
+    let slot = now.slot(&recorded);
+    let held = now.resume((&recorded, &slot), Piece::default(), Algorithm::Sha256);
+    held.await.unwrap().save().await.unwrap();
     assert_eq!(now.sweep_sessions().await.unwrap(), 1);
     assert_eq!(now.purge_sessions().await.unwrap(), 0);
     assert_eq!(now.progress(&recorded).await.unwrap(), Progress::Open(0));

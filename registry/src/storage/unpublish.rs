@@ -61,7 +61,8 @@ impl Store {
         header.nonce = nonce();
         header.at = self.now();
         let dead = record::encode_manifest(&header, &[]);
-        let mut steps = vec![Write::Put(key, dead, Condition::Is(version))];
+        let mut stages = vec![vec![Write::Put(key, dead, Condition::Is(version))]];
+        let mut steps = Vec::new();
         if self.meta.is_atomic() {
             // A reader finds the tags gone with it. Elsewhere a tag that moves could not undo this.
             self.untag(name, digest, "", &mut steps).await?;
@@ -73,7 +74,8 @@ impl Store {
         }
         steps.push(Write::Delete(marker, Condition::Any));
         steps.push(Self::changed(name));
-        if !self.write_or_lose(steps).await? {
+        stages.push(steps);
+        if !self.stage_or_lose(stages).await? {
             return Ok(false);
         }
         self.untag_all(name, digest).await?;

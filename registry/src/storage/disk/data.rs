@@ -96,7 +96,7 @@ impl Data for DiskData {
         }))
     }
 
-    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()> {
+    fn discard<'a>(&'a self, session: &'a SessionId, _: Option<&'a Location>) -> Answer<'a, ()> {
         let (root, session) = (Arc::clone(&self.root), session.clone());
         Box::pin(on_pool(move || {
             match rustix::fs::unlinkat(&root.uploads, session.as_str(), AtFlags::empty()) {

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::data::Stripes;
 use super::root::{Root, link_unnamed};
-use crate::storage::data::{Answer, Guard, Location, Publication, Stage, Staged};
+use crate::storage::data::{Answer, Guard, Location, Publication, Resume, Stage, Staged};
 use crate::storage::error::StorageError;
 use crate::storage::session::SessionId;
 use crate::storage::store::nonce;
@@ -110,8 +110,12 @@ impl Staged for DiskStaged {
         Box::pin(self.on_pool(move |open| open.append(&pieces)))
     }
 
-    fn checkpoint(&mut self) -> Answer<'_, ()> {
-        Box::pin(self.on_pool(Open::sync))
+    fn checkpoint(&mut self) -> Answer<'_, Resume> {
+        // The file tells everything; after a restart it is hashed again.
+        Box::pin(async move {
+            self.on_pool(Open::sync).await?;
+            Ok(Resume::default())
+        })
     }
 
     fn publish<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Publication> {

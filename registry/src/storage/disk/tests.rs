@@ -22,10 +22,8 @@ fn open(path: &Path) -> Backend {
 
 fn stage() -> Stage {
     Stage {
-        session: None,
-        offset: 0,
-        algorithm: Algorithm::Sha256,
         expected_bytes: Some(3 << 20),
+        ..Stage::anonymous(Algorithm::Sha256)
     }
 }
 

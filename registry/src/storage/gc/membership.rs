@@ -146,14 +146,17 @@ impl Collector<'_> {
             one.membership.state = if is_named { State::Live } else { State::Dead };
             one.membership.nonce = nonce();
             let bytes = record::encode(&one.membership);
-            let mut steps = vec![Write::Put(one.key, bytes, Condition::Is(one.version))];
+            let put = Write::Put(one.key, bytes, Condition::Is(one.version));
+            let mut stages = vec![vec![put]];
             if !is_named {
                 let (size, incarnation) = (one.membership.size_bytes, &one.membership.incarnation);
                 let marker = key::marker(&one.digest, name, size, incarnation);
-                steps.push(Write::Delete(marker, Condition::Any));
-                steps.push(Store::changed(name));
+                stages.push(vec![
+                    Write::Delete(marker, Condition::Any),
+                    Store::changed(name),
+                ]);
             }
-            if self.store.write_or_lose(steps).await? && !is_named {
+            if self.store.stage_or_lose(stages).await? && !is_named {
                 self.report.memberships.killed += 1;
             } else {
                 self.report.memberships.rescued += 1;

@@ -39,13 +39,16 @@ mod content;
 mod explore;
 mod manifest;
 mod membership;
+mod orphan;
 mod pages;
 mod report;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod view;
 
 pub use report::{GcReport, Level};
+pub use turn::Turns;
 
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +133,7 @@ impl Store {
             }
         }
         collector.contents().await?;
+        collector.orphans().await?;
         Ok(collector.report)
     }
 }

@@ -34,6 +34,8 @@ pub struct GcReport {
     pub stale_markers: u64,
     /// Records of things long gone that were removed.
     pub dead_records: u64,
+    /// Bytes that no record names.
+    pub orphans: u64,
     /// Bytes freed; in a dry run those of the candidates.
     pub bytes: u64,
 }

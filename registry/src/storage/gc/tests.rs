@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use oci::{Algorithm, Digest, Document, MediaType};
 use tempfile::TempDir;
 
-use super::{GcPolicy, GcReport};
+use super::{GcPolicy, GcReport, Turns};
 use crate::endpoint::Name;
 use crate::storage::data::Stage;
 use crate::storage::disk;
@@ -47,12 +47,7 @@ async fn stores() -> Vec<(Store, Option<TempDir>)> {
 
 async fn upload(store: &Store, bytes: &'static [u8]) -> Digest {
     let digest = digest_of(Algorithm::Sha256, bytes);
-    let stage = Stage {
-        session: None,
-        offset: 0,
-        algorithm: Algorithm::Sha256,
-        expected_bytes: None,
-    };
+    let stage = Stage::anonymous(Algorithm::Sha256);
     let mut staged = store.data.stage(stage).await.unwrap();
     staged
         .append(vec![bytes::Bytes::from_static(bytes)])
@@ -226,4 +221,67 @@ async fn a_damaged_record_leaves_its_repository_alone() {
         assert_eq!(report.repositories_skipped, 1);
         assert!(has(&store, &loose).await && has(&store, &kept).await);
     }
+}
+
+#[tokio::test]
+async fn bytes_that_nobody_recorded_are_swept_after_a_day() {
+    for young in [true, false] {
+        let clock = Clock(|| UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let early = Clock(|| UNIX_EPOCH + Duration::from_hours(1));
+        let data = Arc::new(MemoryData::default());
+        let backend = Backend {
+            data: data.clone(),
+            meta: Arc::new(MemoryMeta::default()),
+        };
+        let clock = if young { early } else { clock };
+        let store = Store::open(backend, clock, SparsePolicy::All)
+            .await
+            .unwrap();
+        let kept = upload(&store, b"kept!").await;
+        put(&store, image(&kept, None), &["v1"]).await;
+        let before = data.published();
+        for bytes in [&b"forgotten"[..], b"kept!"] {
+            let mut staged = store
+                .data
+                .stage(Stage::anonymous(Algorithm::Sha256))
+                .await
+                .unwrap();
+            let digest = digest_of(Algorithm::Sha256, bytes);
+            staged
+                .append(vec![bytes::Bytes::from_static(bytes)])
+                .await
+                .unwrap();
+            staged.publish(&digest).await.unwrap();
+        }
+        let report = store.collect(&NOW).await.unwrap();
+        let (swept, left) = if young { (0, 2) } else { (2, 0) };
+        assert_eq!(report.orphans, swept);
+        assert_eq!(data.published(), before + left);
+        let blob = store.blob(&name(), &kept).await.unwrap().unwrap();
+        store.read_blob(&blob, 0..5).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn replicas_take_turns_and_one_period_has_one_cycle() {
+    let backend = Backend {
+        data: Arc::new(MemoryData::default()),
+        meta: Arc::new(MemoryMeta::default()),
+    };
+    let open = |clock| Store::open(backend.clone(), clock, SparsePolicy::All);
+    let (first, second) = (open(clock()).await.unwrap(), open(clock()).await.unwrap());
+    let turns = Turns {
+        policy: NOW,
+        every_seconds: 3600,
+        thorough_every: 2,
+    };
+    let (one, other) = tokio::join!(
+        first.collect_in_turn(&turns),
+        second.collect_in_turn(&turns)
+    );
+    assert_ne!(one.unwrap().is_some(), other.unwrap().is_some());
+    assert!(second.collect_in_turn(&turns).await.unwrap().is_none());
+    let later = Clock(|| UNIX_EPOCH + Duration::from_secs(1_003_600));
+    let third = open(later).await.unwrap();
+    assert!(third.collect_in_turn(&turns).await.unwrap().is_some());
 }

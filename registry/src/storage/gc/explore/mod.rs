@@ -4,7 +4,7 @@
 //!
 //! The code that runs is the real one. Its store operations wait for the scheduler, so that an
 //! execution is a list of choices; a depth-first search goes through all lists. The metadata is as
-//! weak as the trait allows: one key at a time.
+//! weak as the trait allows: one key at a time, and what is asked at once in any order.
 //!
 //! Ours: exhaustive within named bounds, where a model of the protocol would only show that the
 //! model is right.
@@ -17,7 +17,9 @@ mod world;
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     /// How often an actor may be interrupted while it could go on.
-    interruptions_max: usize,
+    interruptions: usize,
+    /// How often, of the operations that an actor has under way at once, not the first happens.
+    reorderings: usize,
     /// How many actors may be stopped for good, or lose the answer of an operation.
-    faults_max: usize,
+    faults: usize,
 }

@@ -24,13 +24,28 @@ pub(super) enum Ending {
     Failed,
 }
 
-/// Where the scheduler tells the operation at hand how to end.
-pub(super) type Told = Arc<Mutex<Ending>>;
+/// Where the scheduler and the operations meet.
+pub(super) type Told = Arc<Mutex<Turns>>;
+
+/// Which operation may happen now, and how it ends.
+///
+/// An actor may wait for several operations at once: they have no order among themselves.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    ending: Ending,
+    /// Which of the operations that wait, counted in the order in which they are polled; none when
+    /// nobody schedules and all may happen.
+    granted: Option<usize>,
+    is_scheduled: bool,
+    /// How many were polled and wait on.
+    waiting: usize,
+}
 
 /// What to do next.
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    Step(usize, Ending),
+    /// One of the operations that an actor waits for happens.
+    Step(usize, usize, Ending),
     Stop(usize),
 }
 
@@ -61,9 +76,11 @@ pub(super) fn search(
         let (world, actors) = make(&told);
         let mut execution = Execution {
             told,
+            waiting: vec![1; actors.len()],
             actors: actors.into_iter().map(Some).collect(),
             current: 0,
             interruptions: 0,
+            reorderings: 0,
             faults: 0,
         };
         let mut depth = 0;
@@ -108,8 +125,11 @@ pub(super) fn search(
 struct Execution {
     told: Told,
     actors: Vec<Option<Actor>>,
+    /// How many operations each actor waits for.
+    waiting: Vec<usize>,
     current: usize,
     interruptions: usize,
+    reorderings: usize,
     faults: usize,
 }
 
@@ -118,20 +138,26 @@ impl Execution {
     fn moves(&self, bounds: Bounds) -> Vec<Move> {
         let live = |at: &usize| self.actors[*at].is_some();
         let can_go_on = live(&self.current);
-        let may_fail = self.faults < bounds.faults_max;
+        let may_fail = self.faults < bounds.faults;
         let mut moves = Vec::new();
+        let may_reorder = self.reorderings < bounds.reorderings;
         let mut add = |actor: usize| {
-            moves.push(Move::Step(actor, Ending::Done));
+            let others = if may_reorder { self.waiting[actor] } else { 1 };
+            for which in 0..others.max(1) {
+                moves.push(Move::Step(actor, which, Ending::Done));
+                if may_fail {
+                    moves.push(Move::Step(actor, which, Ending::AnswerLost));
+                    moves.push(Move::Step(actor, which, Ending::Failed));
+                }
+            }
             if may_fail {
-                moves.push(Move::Step(actor, Ending::AnswerLost));
-                moves.push(Move::Step(actor, Ending::Failed));
                 moves.push(Move::Stop(actor));
             }
         };
         if can_go_on {
             add(self.current);
         }
-        if !can_go_on || self.interruptions < bounds.interruptions_max {
+        if !can_go_on || self.interruptions < bounds.interruptions {
             let others = (0..self.actors.len()).filter(|at| *at != self.current);
             others.filter(live).for_each(&mut add);
         }
@@ -139,7 +165,7 @@ impl Execution {
     }
 
     fn make(&mut self, chosen: Move) {
-        let (Move::Step(actor, _) | Move::Stop(actor)) = chosen;
+        let (Move::Step(actor, ..) | Move::Stop(actor)) = chosen;
         if actor != self.current && self.actors[self.current].is_some() {
             self.interruptions += 1;
         }
@@ -149,9 +175,15 @@ impl Execution {
                 self.faults += 1;
                 self.actors[actor] = None;
             }
-            Move::Step(actor, ending) => {
+            Move::Step(actor, which, ending) => {
                 self.faults += usize::from(ending != Ending::Done);
-                *self.told.lock().unwrap() = ending;
+                self.reorderings += usize::from(which > 0);
+                *self.told.lock().unwrap() = Turns {
+                    ending,
+                    granted: Some(which),
+                    is_scheduled: true,
+                    waiting: 0,
+                };
                 let future = self.actors[actor]
                     .as_mut()
                     .expect("a move is of a live actor");
@@ -159,19 +191,30 @@ impl Execution {
                 if future.as_mut().poll(&mut context).is_ready() {
                     self.actors[actor] = None;
                 }
-                *self.told.lock().unwrap() = Ending::Done;
+                let told = std::mem::take(&mut *self.told.lock().unwrap());
+                self.waiting[actor] = told.waiting;
             }
         }
     }
 }
 
-/// Waits once: the scheduler decides when the operation behind it happens.
-pub(super) fn turn() -> impl Future<Output = ()> {
+/// Waits until the scheduler lets the operation behind it happen, and returns how it is to end.
+pub(super) fn turn(told: &Told) -> impl Future<Output = Ending> {
     let mut waited = false;
     std::future::poll_fn(move |_| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
+        let mut turns = told.lock().unwrap();
+        let is_known = std::mem::replace(&mut waited, true);
+        if is_known && !turns.is_scheduled {
+            return Poll::Ready(Ending::Done);
         }
+        let is_next = is_known && turns.granted == Some(0);
+        if is_known {
+            turns.granted = turns.granted.and_then(|which| which.checked_sub(1));
+        }
+        if is_next {
+            return Poll::Ready(turns.ending);
+        }
+        turns.waiting += 1;
         Poll::Pending
     })
 }

@@ -10,7 +10,9 @@ use oci::{Algorithm, Digest, Document, MediaType, Tag};
 
 use super::schedule::{Ending, Told, alone, turn};
 use crate::endpoint::Name;
-use crate::storage::data::{Answer, Bytes, Data, Guard, Location, Publication, Stage, Staged};
+use crate::storage::data::{
+    Answer, Bytes, Data, Guard, Location, Publication, Resume, Stage, Staged,
+};
 use crate::storage::error::StorageError;
 use crate::storage::key;
 use crate::storage::manifest::{ManifestPut, digest_of};
@@ -41,8 +43,7 @@ impl TurnMeta {
         &self,
         operation: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
-        turn().await;
-        let ending = *self.told.lock().unwrap();
+        let ending = turn(&self.told).await;
         if ending == Ending::Failed {
             return Err(lost());
         }
@@ -65,6 +66,20 @@ impl Meta for TurnMeta {
         Box::pin(async move {
             for step in steps {
                 self.turn(self.inner.write(vec![step])).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn write_stages(&self, stages: Vec<Vec<Write>>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            for stage in stages {
+                let steps = stage.into_iter().map(|step| vec![step]);
+                let steps = steps.map(|step| self.turn(self.inner.write(step)));
+                let mut results = futures_util::future::join_all(steps).await;
+                // A lost answer weighs more than a lost race, as in a bucket.
+                results.sort_by_key(|result| matches!(result, Err(StorageError::Conflict(_))));
+                results.into_iter().collect::<Result<(), _>>()?;
             }
             Ok(())
         })
@@ -102,14 +117,17 @@ impl Staged for TurnStaged {
         self.inner.append(pieces)
     }
 
-    fn checkpoint(&mut self) -> Answer<'_, ()> {
+    fn checkpoint(&mut self) -> Answer<'_, Resume> {
         self.inner.checkpoint()
+    }
+
+    fn is_known_as(&self, digest: &Digest) -> bool {
+        self.inner.is_known_as(digest)
     }
 
     fn publish<'a>(&'a mut self, digest: &'a Digest) -> Answer<'a, Publication> {
         Box::pin(async move {
-            turn().await;
-            let ending = *self.told.lock().unwrap();
+            let ending = turn(&self.told).await;
             let published = self.inner.publish(digest).await;
             if ending == Ending::Done {
                 published
@@ -129,8 +147,8 @@ impl Data for TurnData {
         })
     }
 
-    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()> {
-        self.inner.discard(session)
+    fn discard<'a>(&'a self, session: &'a SessionId, _: Option<&'a Location>) -> Answer<'a, ()> {
+        self.inner.discard(session, None)
     }
 
     fn read<'a>(&'a self, location: &'a Location, range: Range<u64>) -> Answer<'a, Bytes> {
@@ -143,8 +161,7 @@ impl Data for TurnData {
 
     fn delete<'a>(&'a self, location: &'a Location, guard: &'a Guard) -> Answer<'a, ()> {
         Box::pin(async move {
-            turn().await;
-            let ending = *self.told.lock().unwrap();
+            let ending = turn(&self.told).await;
             if ending != Ending::Failed {
                 self.inner.delete(location, guard).await?;
             }
@@ -410,21 +427,13 @@ impl World {
     /// Uploads a blob.
     pub(super) async fn upload(&self, store: &Store, name: &Name, bytes: &'static [u8]) -> bool {
         let digest = digest_of(Algorithm::Sha256, bytes);
-        let stage = Stage {
-            session: None,
-            offset: 0,
-            algorithm: Algorithm::Sha256,
-            expected_bytes: None,
-        };
+        let stage = Stage::anonymous(Algorithm::Sha256);
         let uploaded = async {
             let mut staged = store.data.stage(stage).await?;
             staged
                 .append(vec![bytes::Bytes::from_static(bytes)])
                 .await?;
-            let publication = staged.publish(&digest).await?;
-            store
-                .add_blob(name, &digest, bytes.len() as u64, publication)
-                .await
+            store.publish_blob(name, &digest, &mut *staged).await
         };
         uploaded.await.is_ok()
     }
