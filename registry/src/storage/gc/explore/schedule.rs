@@ -168,10 +168,12 @@ impl Execution {
 /// Waits once: the scheduler decides when the operation behind it happens.
 pub(super) fn turn() -> impl Future<Output = ()> {
     let mut waited = false;
-    std::future::poll_fn(move |_| {
+    std::future::poll_fn(move |context| {
         if std::mem::replace(&mut waited, true) {
             return Poll::Ready(());
         }
+        // Lanes poll only what woke them; they return to the scheduler all the same.
+        context.waker().wake_by_ref();
         Poll::Pending
     })
 }
