@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `kiln registry serve` on a port that the system chose.
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::http::Client;
@@ -18,11 +17,8 @@ pub struct KilnRegistry {
 }
 
 impl KilnRegistry {
-    pub(crate) fn start(serve: Program, storage: &Path) -> Self {
-        let mut server = serve
-            .args(["--addr", "127.0.0.1:0", "--storage"])
-            .arg(storage)
-            .start();
+    pub(crate) fn start(serve: Program) -> Self {
+        let mut server = serve.args(["--addr", "127.0.0.1:0"]).start();
         let address = server.wait_for("address", START_TIMEOUT, loopback_address);
         Self { server, address }
     }

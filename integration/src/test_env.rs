@@ -138,7 +138,19 @@ impl TestEnv {
 
     /// Starts `kiln registry serve` on a free port, on the storage directory `name`.
     pub fn registry_on(&self, name: &str) -> KilnRegistry {
-        KilnRegistry::start(self.kiln(["registry", "serve"]), &self.path(name))
+        self.registry_with(name, &[])
+    }
+
+    /// Starts `kiln registry serve` with further flags.
+    pub fn registry_with(&self, name: &str, flags: &[&str]) -> KilnRegistry {
+        let serve = self.kiln(["registry", "serve", "--storage"]);
+        KilnRegistry::start(serve.arg(self.path(name)).args(flags))
+    }
+
+    /// Starts `kiln registry serve` on a free port, otherwise as the file `config` says.
+    pub fn registry_configured(&self, config: &Path) -> KilnRegistry {
+        let serve = self.kiln(["registry", "serve", "--config"]);
+        KilnRegistry::start(serve.arg(config))
     }
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //! cargo build --release -p cli && cargo bench -p integration --bench peers            full size
 //! cargo bench -p integration --bench peers --profile ci -- --smoke                    for CI
-//! KILN_BENCH_ROWS=run,cached cargo bench …                                            some rows
+//! cargo bench … -- registry-gc, KILN_BENCH_ROWS=run,cached cargo bench …               some rows
 //! ```
 //!
 //! Every row runs its contestants in turn, several times, and compares medians: what else happens
@@ -17,8 +17,13 @@
     reason = "a bench is a program that prints"
 )]
 
+mod bucket;
 mod builders;
+mod crowded;
+mod filled;
+mod load;
 mod measure;
+mod memory;
 mod registries;
 mod trees;
 
@@ -31,10 +36,25 @@ fn main() {
     } else {
         Scale::Full
     };
-    let mut tables = builders::tables(scale);
+    raise_descriptors();
+    let mut tables = Vec::new();
+    if measure::are_builders_wanted() {
+        tables.extend(builders::tables(scale));
+    }
     tables.extend(registries::tables(scale));
+    tables.extend(memory::tables(scale));
+    tables.extend(crowded::tables(scale));
+    tables.extend(bucket::tables(scale));
     println!("{}", measure::machine());
     for table in tables {
         println!("\n{table}");
     }
+}
+
+/// Lets this process and the servers it starts have as many descriptors as they are allowed.
+fn raise_descriptors() {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current = limit.maximum;
+    // Rows that need more say how far they came.
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap_or_default();
 }

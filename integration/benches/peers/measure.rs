@@ -24,9 +24,29 @@ impl Scale {
     }
 }
 
-/// Says whether a row was asked for.
+/// Returns the keys of rows that were asked for, in arguments or in the environment; none for all.
+fn wanted() -> Option<Vec<String>> {
+    let arguments = std::env::args().skip(1);
+    let keys: Vec<String> = arguments.filter(|one| !one.starts_with('-')).collect();
+    if keys.is_empty() {
+        return integration::bench_only();
+    }
+    Some(keys)
+}
+
+fn is_of_registries(key: &str) -> bool {
+    key == "registry" || key.starts_with("registry-")
+}
+
+/// Says whether a row was asked for; `registry` asks for every row of registries.
 pub(crate) fn is_wanted(key: &str) -> bool {
-    integration::bench_only().is_none_or(|only| only.iter().any(|wanted| wanted == key))
+    let is_asked = |one: &String| one == key || (one == "registry" && is_of_registries(key));
+    wanted().is_none_or(|keys| keys.iter().any(is_asked))
+}
+
+/// Says whether any row of builders was asked for: their daemons take long to start.
+pub(crate) fn are_builders_wanted() -> bool {
+    wanted().is_none_or(|keys| !keys.iter().all(|key| is_of_registries(key)))
 }
 
 /// What a number means.
@@ -40,6 +60,8 @@ pub(crate) enum Unit {
     MegabytesPerSecond,
     /// Mebibytes; less is better.
     Mebibytes,
+    /// How many times as much as without; less is better.
+    Times,
 }
 
 impl Unit {
@@ -50,13 +72,14 @@ impl Unit {
             Self::PerSecond => format!("{value:.0}/s"),
             Self::MegabytesPerSecond => format!("{value:.0} MB/s"),
             Self::Mebibytes => format!("{value:.0} MiB"),
+            Self::Times => format!("{value:.2}×"),
         }
     }
 
     /// Returns how many times better `ours` is than `theirs`.
     fn ratio(self, ours: f64, theirs: f64) -> f64 {
         match self {
-            Self::Seconds | Self::Mebibytes => theirs / ours,
+            Self::Seconds | Self::Mebibytes | Self::Times => theirs / ours,
             Self::PerSecond | Self::MegabytesPerSecond => ours / theirs,
         }
     }

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Registries: `kiln registry serve` and distribution, under the same load from the same client.
-//!
-//! The client shares the two cores with the server it loads, so rates are those of both together.
-
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::Instant;
 
 use integration::http::{Client, Request};
 use integration::peers::{DISTRIBUTION, Distribution};
 use integration::{KilnRegistry, Random, TestEnv, lacks};
-use serde_json::json;
 
+use crate::load::{MANIFEST, blobs, load, put_blob, put_image};
 use crate::measure::{Row, Scale, Table, Unit, in_turn, is_wanted, median, peak_memory};
-
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A server that takes part.
 enum Contestant {
@@ -38,137 +30,10 @@ impl Contestant {
     }
 }
 
-/// What one load did.
-struct Load {
-    requests: f64,
-    bytes: f64,
-    seconds: f64,
-    /// Time of each request.
-    latencies: Vec<f64>,
-}
-
-impl Load {
-    fn per_second(&self) -> f64 {
-        self.requests / self.seconds
-    }
-
-    fn megabytes_per_second(&self) -> f64 {
-        self.bytes / 1e6 / self.seconds
-    }
-
-    fn p99(&self) -> Option<f64> {
-        let mut sorted = self.latencies.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() * 99 / 100).copied()
-    }
-}
-
-/// Runs `request` on `clients` connections until `total` requests are done; each returns its bytes.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts and bytes are far below 2^52"
-)]
-fn load(
-    address: &str,
-    clients: u64,
-    total: u64,
-    request: impl Fn(&mut Client, u64) -> u64 + Sync,
-) -> Load {
-    let next = AtomicU64::new(0);
-    let bytes = AtomicU64::new(0);
-    let started = Instant::now();
-    let latencies = thread::scope(|scope| {
-        let worker = || {
-            let mut client = Client::new(address);
-            let mut latencies = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= total {
-                    return latencies;
-                }
-                let begun = Instant::now();
-                bytes.fetch_add(request(&mut client, number), Ordering::Relaxed);
-                latencies.push(begun.elapsed().as_secs_f64());
-            }
-        };
-        let workers: Vec<_> = (0..clients).map(|_| scope.spawn(worker)).collect();
-        let joined = workers
-            .into_iter()
-            .map(|worker| worker.join().expect("a request failed"));
-        joined.flatten().collect()
-    });
-    Load {
-        requests: total as f64,
-        bytes: bytes.into_inner() as f64,
-        seconds: started.elapsed().as_secs_f64(),
-        latencies,
-    }
-}
-
-/// Uploads one blob in one piece (end-4a, end-6).
-fn put_blob(client: &mut Client, repository: &str, bytes: &[u8], digest: &str) {
-    let target = format!("/v2/{repository}/blobs/uploads/");
-    let opened = client
-        .send(&Request::new("POST", &target))
-        .expect("the registry answers");
-    assert_eq!(opened.status, 202, "{}", opened.text());
-    let location = opened.header("location").expect("a session has a place");
-    let separator = if location.contains('?') { '&' } else { '?' };
-    let target = format!("{location}{separator}digest={digest}");
-    let headers = [("Content-Type", "application/octet-stream")];
-    let put = Request {
-        method: "PUT",
-        target: &target,
-        headers: &headers,
-        body: bytes,
-    };
-    let answer = client.send(&put).expect("the registry answers");
-    assert_eq!(answer.status, 201, "{}", answer.text());
-}
-
-/// Makes `count` different blobs with their digests, before anything is measured.
-fn blobs(seed: u64, count: u64, length: usize) -> Vec<(Vec<u8>, String)> {
-    let mut random = Random::seeded(seed);
-    let common = random.bytes(length);
-    let blob = |number: u64| {
-        let mut bytes = common.clone();
-        bytes[..8].copy_from_slice(&(seed ^ number).to_le_bytes());
-        let digest = oci::sha256(&bytes).to_string();
-        (bytes, digest)
-    };
-    (0..count).map(blob).collect()
-}
-
-/// Puts an image whose one layer is the blob that is fetched, and returns that blob's digest.
-fn put_image(address: &str, layer_bytes: usize) -> String {
-    let mut client = Client::new(address);
-    let (config, layer) = (b"{}".as_slice(), Random::seeded(88).bytes(layer_bytes));
-    let (config_digest, digest) = (
-        oci::sha256(config).to_string(),
-        oci::sha256(&layer).to_string(),
-    );
-    put_blob(&mut client, "bench/app", config, &config_digest);
-    put_blob(&mut client, "bench/app", &layer, &digest);
-    let manifest = json!({
-        "schemaVersion": 2, "mediaType": MANIFEST,
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config_digest, "size": 2},
-        "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": layer.len()}],
-    })
-    .to_string();
-    let put = Request {
-        method: "PUT",
-        target: "/v2/bench/app/manifests/latest",
-        headers: &[("Content-Type", MANIFEST)],
-        body: manifest.as_bytes(),
-    };
-    let answer = client.send(&put).expect("the registry answers");
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    digest
-}
-
 /// Runs the rows of registries.
 pub(crate) fn tables(scale: Scale) -> Vec<Table> {
-    if !is_wanted("registry") {
+    let (gets, puts) = (is_wanted("registry-get"), is_wanted("registry-put"));
+    if !gets && !puts {
         return Vec::new();
     }
     let env = TestEnv::new();
@@ -176,8 +41,13 @@ pub(crate) fn tables(scale: Scale) -> Vec<Table> {
     if !lacks("distribution", &[DISTRIBUTION]) {
         contestants.push(Contestant::Distribution(Distribution::start(&env.path(""))));
     }
-    let mut rows = read_rows(&contestants, scale);
-    rows.extend(write_rows(&contestants, scale));
+    let mut rows = Vec::new();
+    if gets {
+        rows.extend(read_rows(&contestants, scale));
+    }
+    if puts {
+        rows.extend(write_rows(&contestants, scale));
+    }
     rows.push(Row {
         work: "peak memory after all that".to_owned(),
         unit: Unit::Mebibytes,
@@ -199,7 +69,11 @@ fn read_rows(contestants: &[Contestant], scale: Scale) -> Vec<Row> {
     let layer_bytes = scale.of(8_000_000, 88_000_000);
     let digests: Vec<String> = contestants
         .iter()
-        .map(|contestant| put_image(contestant.address(), layer_bytes))
+        .map(|contestant| {
+            let mut client = Client::new(contestant.address());
+            let layer = Random::seeded(88).bytes(layer_bytes);
+            put_image(&mut client, ("bench/app", "latest"), b"{}", &layer)
+        })
         .collect();
     let requests = scale.of(500, 20_000);
     eprintln!("bench: manifest GET");

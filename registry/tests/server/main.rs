@@ -3,6 +3,8 @@
 //! that sends exactly what a test says.
 
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod crowd;

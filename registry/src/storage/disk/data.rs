@@ -90,10 +90,17 @@ where
 impl Data for DiskData {
     fn stage(&self, stage: Stage) -> Answer<'_, Box<dyn Staged>> {
         let (root, stripes) = (Arc::clone(&self.root), Arc::clone(&self.stripes));
-        Box::pin(on_pool(move || {
-            let staged = DiskStaged::open(root, stripes, &stage)?;
-            Ok(Box::new(staged) as Box<dyn Staged>)
-        }))
+        Box::pin(async move {
+            root.check_running()?;
+            if let Some(staged) = DiskStaged::held(&root, &stripes, &stage) {
+                return Ok(Box::new(staged) as Box<dyn Staged>);
+            }
+            on_pool(move || {
+                let staged = DiskStaged::open(root, stripes, &stage)?;
+                Ok(Box::new(staged) as Box<dyn Staged>)
+            })
+            .await
+        })
     }
 
     fn discard<'a>(&'a self, session: &'a SessionId, _: Option<&'a Location>) -> Answer<'a, ()> {

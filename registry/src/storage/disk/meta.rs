@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
+use super::checkpoint::Checkpointer;
 use super::journal::Journal;
 use super::root::Root;
 use super::writer::{Batch, Writer, version_of};
@@ -28,7 +29,7 @@ const SCHEMA: &str = "
     PRAGMA page_size = 4096;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
-    PRAGMA wal_autocheckpoint = 4000;
+    PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = 67108864;
     CREATE TABLE IF NOT EXISTS record (
         key TEXT PRIMARY KEY,
@@ -65,7 +66,9 @@ impl DiskMeta {
         let failed = |error| StorageError::meta(&path, error);
         let database = Connection::open(&path).map_err(failed)?;
         database.execute_batch(SCHEMA).map_err(failed)?;
+        let copier = Connection::open(&path).map_err(failed)?;
         let writer = Writer {
+            checkpoints: Checkpointer::start(Arc::clone(&root), copier)?,
             journal: Journal::open(&root.path)?,
             root: Arc::clone(&root),
             database,

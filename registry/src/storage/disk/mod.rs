@@ -24,6 +24,7 @@
 //!    after a few of them the storage stops.
 //! 4. Opening takes the same time however many blobs there are.
 
+mod checkpoint;
 mod data;
 mod journal;
 mod meta;

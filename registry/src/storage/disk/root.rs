@@ -24,8 +24,8 @@ const DIRECTORY: OFlags = OFlags::DIRECTORY
     .union(OFlags::RDONLY)
     .union(OFlags::CLOEXEC);
 
-/// Open directories by algorithm and first two characters.
-type Shards = HashMap<(Algorithm, Box<str>), Arc<OwnedFd>>;
+/// The directories of one algorithm, by the first byte of the digest.
+type Shards = Vec<Arc<OwnedFd>>;
 
 /// The open registry directory.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Root {
     pub(super) tmp: OwnedFd,
     /// Whether files can be unnamed until they are complete.
     pub(super) unnamed_files: bool,
-    shards: Mutex<Shards>,
+    shards: Mutex<HashMap<Algorithm, Shards>>,
     failed_syncs: AtomicU32,
     stopped: AtomicBool,
     /// Unlocked when it is closed.
@@ -77,20 +77,44 @@ impl Root {
         })
     }
 
-    /// Returns the directory that holds `digest`, made durable if it is new.
+    /// Returns the directory that holds `digest`, durable.
+    ///
+    /// The first call for an algorithm makes all of its directories: one at a time, each would cost
+    /// the first upload into it two syncs of its own.
     pub(super) fn shard(&self, digest: &Digest) -> Result<Arc<OwnedFd>, StorageError> {
         let algorithm = digest.algorithm();
-        let key = (algorithm, Box::from(&digest.hex()[..2]));
-        let mut shards = self.shards.lock().expect("no code panics under this lock");
-        if let Some(shard) = shards.get(&key) {
-            return Ok(Arc::clone(shard));
+        let number = usize::from_str_radix(&digest.hex()[..2], 16);
+        let number = number.expect("a digest is hexadecimal");
+        let mut families = self.shards.lock().expect("no code panics under this lock");
+        if let Some(shards) = families.get(&algorithm) {
+            return Ok(Arc::clone(&shards[number]));
         }
-        let path = self.path.join("blobs").join(algorithm.name()).join(&*key.1);
-        let failed = |errno: Errno| StorageError::io("create", path.clone(), errno.into());
-        let family = make_directory(&self.blobs, algorithm.name()).map_err(failed)?;
-        let shard = Arc::new(make_directory(&family, &key.1).map_err(failed)?);
-        shards.insert(key, Arc::clone(&shard));
+        let shards = self.make_shards(algorithm).map_err(|errno| {
+            let path = self.path.join("blobs").join(algorithm.name());
+            StorageError::io("create directories in", path, errno.into())
+        })?;
+        let shard = Arc::clone(&shards[number]);
+        families.insert(algorithm, shards);
         Ok(shard)
+    }
+
+    fn make_shards(&self, algorithm: Algorithm) -> Result<Shards, Errno> {
+        make_directory(&self.blobs, algorithm.name())?;
+        // Also when they existed: the process that made them may have died before its sync.
+        rustix::fs::fsync(&self.blobs)?;
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
+        let family = rustix::fs::openat(&self.blobs, algorithm.name(), flags, Mode::empty())?;
+        let names = (0..=u8::MAX).map(|byte| format!("{byte:02x}"));
+        let names: Vec<String> = names.collect();
+        for name in &names {
+            make_directory(&family, name)?;
+        }
+        rustix::fs::fsync(&family)?;
+        let open = |name: &String| {
+            let opened = rustix::fs::openat(&family, name.as_str(), flags, Mode::empty());
+            opened.map(Arc::new)
+        };
+        names.iter().map(open).collect()
     }
 
     /// Makes the entries of new files directly under the root and in `journal/` durable.
@@ -133,15 +157,11 @@ impl Root {
     }
 }
 
-/// Opens or makes a subdirectory; a new one is durable when this returns.
-fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+fn make_directory(parent: &OwnedFd, name: &str) -> Result<(), Errno> {
     match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno),
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
     }
-    // Also when it existed: the process that made it may have died before its sync.
-    rustix::fs::fsync(parent)?;
-    rustix::fs::openat(parent, name, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())
 }
 
 /// Makes the root with its ancestors; each new one is durable when this returns.

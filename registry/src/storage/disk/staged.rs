@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A file on its way in: written and hashed in one go on the blocking pool, then linked under its
 //! digest.
+//!
+//! Small anonymous bytes wait in memory and become a file only when they are published: one trip to
+//! the pool for all of it, and no file for a digest that turns out wrong.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -23,6 +26,9 @@ use crate::storage::store::nonce;
 const RESERVE_FROM_BYTES: u64 = 1 << 20;
 /// How much is reserved at most: the length is a claim of the client.
 const RESERVE_MAX_BYTES: u64 = 1 << 30;
+/// Up to which size anonymous bytes wait in memory. Ours: less than a connection's read buffer, so
+/// that what is held has mostly been allocated anyway.
+const HELD_MAX_BYTES: u64 = 64 << 10;
 /// How much is read at once when a prefix is hashed again.
 const REHASH_BYTES: usize = 1 << 20;
 
@@ -51,52 +57,86 @@ struct Open {
     offset: u64,
 }
 
-/// Bytes staged in a file.
+/// Where staged bytes are.
+#[derive(Debug)]
+enum State {
+    /// In memory: few, and of no session.
+    Held(Stage, Vec<Bytes>),
+    /// In a file.
+    Open(Open),
+    /// With a blocking task; for good after that task failed.
+    Gone,
+}
+
+/// Staged bytes.
 #[derive(Debug)]
 pub(super) struct DiskStaged {
-    /// None while a blocking task has it, and for good after that task failed.
-    open: Option<Open>,
+    state: State,
     offset: u64,
     root: Arc<Root>,
     stripes: Arc<Stripes>,
 }
 
 impl DiskStaged {
+    /// Returns the bytes of `stage`, which come soon: nothing is opened before they are many.
+    /// None if they may become many, or have a session.
+    pub(super) fn held(root: &Arc<Root>, stripes: &Arc<Stripes>, stage: &Stage) -> Option<Self> {
+        let may_be_large = stage
+            .expected_bytes
+            .is_some_and(|count| count > HELD_MAX_BYTES);
+        if stage.session.is_some() || may_be_large {
+            return None;
+        }
+        Some(Self {
+            state: State::Held(stage.clone(), Vec::new()),
+            offset: 0,
+            root: Arc::clone(root),
+            stripes: Arc::clone(stripes),
+        })
+    }
+
     /// Opens the file of `stage`. Blocking.
     pub(super) fn open(
         root: Arc<Root>,
         stripes: Arc<Stripes>,
         stage: &Stage,
     ) -> Result<Self, StorageError> {
-        root.check_running()?;
         let open = match &stage.session {
             None => Open::unnamed(&root, stage)?,
             Some(id) => Open::session(&root, id, stage)?,
         };
         Ok(Self {
             offset: open.offset,
-            open: Some(open),
+            state: State::Open(open),
             root,
             stripes,
         })
     }
 
-    /// Runs `work` on the blocking pool.
+    /// Runs `work` on the blocking pool, with the bytes in a file.
     async fn on_pool<T, F>(&mut self, work: F) -> Result<T, StorageError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Open) -> Result<T, StorageError> + Send + 'static,
     {
         let gone = || StorageError::Missing("staged bytes after an error".into());
-        let mut open = self.open.take().ok_or_else(gone)?;
+        let state = std::mem::replace(&mut self.state, State::Gone);
+        let root = Arc::clone(&self.root);
         let task = tokio::task::spawn_blocking(move || {
-            let result = work(&mut open);
-            (open, result)
+            let mut open = match state {
+                State::Open(open) => open,
+                State::Held(stage, pieces) => {
+                    let mut open = Open::unnamed(&root, &stage)?;
+                    open.append(&pieces)?;
+                    open
+                }
+                State::Gone => return Err(gone()),
+            };
+            work(&mut open).map(|value| (open, value))
         });
-        let (open, result) = task.await.map_err(|_| gone())?;
-        let value = result?;
+        let (open, value) = task.await.map_err(|_| gone())??;
         self.offset = open.offset;
-        self.open = Some(open);
+        self.state = State::Open(open);
         Ok(value)
     }
 }
@@ -107,7 +147,17 @@ impl Staged for DiskStaged {
     }
 
     fn append(&mut self, pieces: Vec<Bytes>) -> Answer<'_, ()> {
-        Box::pin(self.on_pool(move |open| open.append(&pieces)))
+        Box::pin(async move {
+            let count: usize = pieces.iter().map(Bytes::len).sum();
+            if let State::Held(_, held) = &mut self.state
+                && self.offset.saturating_add(count as u64) <= HELD_MAX_BYTES
+            {
+                self.offset += count as u64;
+                held.extend(pieces);
+                return Ok(());
+            }
+            self.on_pool(move |open| open.append(&pieces)).await
+        })
     }
 
     fn checkpoint(&mut self) -> Answer<'_, Resume> {

@@ -112,3 +112,23 @@ async fn leftovers_in_tmp_are_swept() {
     drop(open(root.path()));
     assert_eq!(fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn the_log_of_the_database_begins_anew_under_writes_without_a_pause() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = open(root.path());
+    for commit in 0..100_u32 {
+        let scattered =
+            (0..60_u32).map(|number| sha256(&[commit, number].map(u32::to_le_bytes).concat()));
+        let put = |key: String| Write::Put(key, vec![0; 100], Condition::Any);
+        let steps = scattered
+            .map(|digest| put(digest.hex().to_owned()))
+            .collect();
+        disk.meta.write(steps).await.unwrap();
+    }
+    // All of it is more than 20 MiB.
+    let log = fs::metadata(root.path().join("meta.db-wal")).unwrap().len();
+    assert!(log < 16 << 20, "{log} bytes");
+    drop(disk);
+    assert!(!root.path().join("meta.db-wal").exists(), "closed in order");
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
+use super::checkpoint::Checkpointer;
 use super::journal::Journal;
 use super::root::Root;
 use crate::storage::error::StorageError;
@@ -36,6 +37,7 @@ pub(super) struct Writer {
     pub(super) root: Arc<Root>,
     pub(super) database: Connection,
     pub(super) journal: Journal,
+    pub(super) checkpoints: Checkpointer,
     pub(super) clock: Clock,
 }
 
@@ -68,6 +70,7 @@ impl Writer {
 
     fn serve(&mut self, group: Vec<Batch>) {
         let results = self.commit(&group);
+        let steps = group.iter().map(|batch| batch.steps.len()).sum();
         for (number, batch) in group.into_iter().enumerate() {
             let result = match &results {
                 Ok(results) => results[number].clone(),
@@ -76,6 +79,7 @@ impl Writer {
             // Nobody listens if the request was dropped; the write counts all the same.
             drop(batch.reply.send(result));
         }
+        self.checkpoints.committed(steps, &self.database);
     }
 
     /// Applies a group. The inner results are of single batches; an outer error is of all.

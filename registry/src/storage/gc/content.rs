@@ -44,10 +44,11 @@ fn digest_part(key: &str) -> &str {
 }
 
 impl Collector<'_> {
-    pub(super) async fn contents(&mut self) -> Result<(), StorageError> {
+    /// Looks at the digests whose part of a key begins with `range`.
+    pub(super) async fn contents(&mut self, range: &str) -> Result<(), StorageError> {
         let store = self.store;
-        let mut contents = Pages::new(&*store.meta, key::CONTENTS);
-        let mut markers = Pages::new(&*store.meta, key::MARKERS);
+        let mut contents = Pages::new(&*store.meta, format!("{}{range}", key::CONTENTS));
+        let mut markers = Pages::new(&*store.meta, format!("{}{range}", key::MARKERS));
         while let Some(line) = contents.next().await? {
             let id = line.key.strip_prefix(key::CONTENTS).unwrap_or_default();
             let mut is_marked = false;

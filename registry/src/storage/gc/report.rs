@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a cycle did, in numbers.
 
+use std::ops::Add;
+
 use serde::Serialize;
 
 /// What happened to the resources of one level.
@@ -38,4 +40,34 @@ pub struct GcReport {
     pub orphans: u64,
     /// Bytes freed; in a dry run those of the candidates.
     pub bytes: u64,
+}
+
+impl Add for Level {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            candidates: self.candidates + other.candidates,
+            rescued: self.rescued + other.rescued,
+            killed: self.killed + other.killed,
+        }
+    }
+}
+
+impl Add for GcReport {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            repositories: self.repositories + other.repositories,
+            repositories_unchanged: self.repositories_unchanged + other.repositories_unchanged,
+            repositories_skipped: self.repositories_skipped + other.repositories_skipped,
+            manifests: self.manifests + other.manifests,
+            memberships: self.memberships + other.memberships,
+            contents: self.contents + other.contents,
+            stale_markers: self.stale_markers + other.stale_markers,
+            dead_records: self.dead_records + other.dead_records,
+            bytes: self.bytes + other.bytes,
+        }
+    }
 }

@@ -45,12 +45,12 @@ type Part = fn(World) -> Actor;
 
 /// A collector over blobs.
 fn collector(world: World) -> Actor {
-    Box::pin(async move { drop(world.store.collect(&BLOBS).await) })
+    Box::pin(async move { drop(world.store.collect_in(1, &BLOBS).await) })
 }
 
 /// A collector that takes untagged manifests too.
 fn greedy_collector(world: World) -> Actor {
-    Box::pin(async move { drop(world.store.collect(&GREEDY).await) })
+    Box::pin(async move { drop(world.store.collect_in(1, &GREEDY).await) })
 }
 
 fn uploader(world: World) -> Actor {
@@ -266,7 +266,7 @@ fn explore(scenario: &Scenario, bounds: Bounds) -> Found {
     search(bounds, make, |world, had_faults, path| {
         // A quiet cycle or two later, nothing is left over.
         for _ in 0..4 {
-            alone(world.plain.collect(&BLOBS)).unwrap();
+            alone(world.plain.collect_in(1, &BLOBS)).unwrap();
         }
         world.check(path);
         assert!(

@@ -201,7 +201,7 @@ impl Execution {
 /// Waits until the scheduler lets the operation behind it happen, and returns how it is to end.
 pub(super) fn turn(told: &Told) -> impl Future<Output = Ending> {
     let mut waited = false;
-    std::future::poll_fn(move |_| {
+    std::future::poll_fn(move |context| {
         let mut turns = told.lock().unwrap();
         let is_known = std::mem::replace(&mut waited, true);
         if is_known && !turns.is_scheduled {
@@ -215,6 +215,8 @@ pub(super) fn turn(told: &Told) -> impl Future<Output = Ending> {
             return Poll::Ready(turns.ending);
         }
         turns.waiting += 1;
+        // Lanes poll only what woke them; they return to the scheduler all the same.
+        context.waker().wake_by_ref();
         Poll::Pending
     })
 }
