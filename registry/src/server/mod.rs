@@ -24,6 +24,7 @@ mod condition;
 mod config;
 mod connection;
 mod manifest;
+pub mod monitor;
 mod query;
 mod referrer;
 mod route;

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use tokio_util::task::TaskTracker;
 
 use super::access::{Action, Decision, Need};
 use super::answer::{API_VERSION, Answer, ApiError, whole};
 use super::body::RequestBody;
-use super::config::Config;
+use super::config::{Config, Limits};
 use super::query::Query;
-use super::{blob, manifest, referrer, tag, upload};
+use super::{blob, manifest, monitor, referrer, tag, upload};
 use crate::endpoint::{Name, Resource};
 use crate::error::ErrorCode;
 use crate::storage::Store;
@@ -46,11 +47,15 @@ impl App {
     }
 }
 
-/// Answers one request.
+/// Answers one request, watched.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     request: Request<axum::body::Body>,
 ) -> Answer {
+    monitor::watch(app, request, answer).await
+}
+
+async fn answer(app: Arc<App>, request: Request<axum::body::Body>) -> Answer {
     let mut answer = match dispatch(&app, request).await {
         Ok(answer) => answer,
         Err(error) => {
@@ -70,6 +75,7 @@ pub(super) async fn handle(
 
 async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<Answer, ApiError> {
     let (parts, body) = request.into_parts();
+    refuse_oversized(&parts, &app.config.limits)?;
     let resource = Resource::parse(parts.uri.path())?;
     if !resource.methods().any(|method| *method == parts.method) {
         return Err(wrong_method(&resource));
@@ -84,7 +90,9 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
         authorize(app, &resource, &call).await?;
         return read(app, &resource, &call).await;
     }
-    let mut body = RequestBody::new(body, app.config.limits.body_idle, expects);
+    let limits = &app.config.limits;
+    let body = RequestBody::new(body, limits.body_idle, expects);
+    let mut body = body.with_blob_max(limits.upload_max_bytes);
     let app = Arc::clone(app);
     let tracker = app.changes.clone();
     let task = tracker.spawn(async move {
@@ -173,6 +181,23 @@ async fn authorize(app: &App, resource: &Resource, call: &Call) -> Result<(), Ap
             Err(error.with_header(header::WWW_AUTHENTICATE, &challenge))
         }
     }
+}
+
+/// Refuses what no client needs. Spec: RFC 9110 §15.5.15 (414), RFC 6585 §5 (431).
+fn refuse_oversized(parts: &Parts, limits: &Limits) -> Result<(), ApiError> {
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let (status, message) = if target > limits.uri_max_bytes {
+        (StatusCode::URI_TOO_LONG, "the path and query are too long")
+    } else if parts.headers.len() > limits.headers_max {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        (status, "there are too many header fields")
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(ErrorCode::Unsupported, message).with_status(status))
 }
 
 fn wrong_method(resource: &Resource) -> ApiError {

@@ -2,22 +2,24 @@
 //! The loop that accepts connections, from start to drained.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{Config, GcSchedule};
 use super::connection::Connection;
+use super::monitor::Remote;
 use super::route::{self, App};
 use crate::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store};
 
@@ -70,6 +72,7 @@ pub async fn serve(
             .spawn(stop.clone().run_until_cancelled_owned(collector));
     }
     accept(&app, listener, shutdown, &graceful, &connections).await;
+    app.config.monitor.drain();
     // A cycle may stop anywhere; the next one goes on.
     stop.cancel();
     let drained = timeout(drain, async {
@@ -79,7 +82,9 @@ pub async fn serve(
         app.changes.close();
         app.changes.wait().await;
     });
-    drained.await.map_err(|_| ServeError::CutOff(drain))
+    let drained = drained.await;
+    app.config.monitor.close();
+    drained.map_err(|_| ServeError::CutOff(drain))
 }
 
 /// Collects garbage once in a registry.
@@ -107,14 +112,21 @@ async fn collect_again_and_again(app: Arc<App>, schedule: GcSchedule) {
             thorough: cycle.is_multiple_of(THOROUGH_EVERY),
             ..schedule.policy
         };
-        if let Err(error) = app.store.collect(&policy).await {
-            (app.config.report.0)(&error);
+        let start = Instant::now();
+        let monitor = &app.config.monitor;
+        match app.store.collect(&policy).await {
+            Ok(report) => monitor.collected(&report, start.elapsed()),
+            Err(error) => {
+                monitor.collection_failed();
+                (app.config.report.0)(&error);
+            }
         }
     }
 }
 
 async fn open(config: Config) -> Result<App, StorageError> {
-    let store = Store::open(config.storage.clone(), config.clock, config.sparse).await?;
+    let storage = config.monitor.over(config.storage.clone());
+    let store = Store::open(storage, config.clock, config.sparse).await?;
     Ok(App {
         store,
         config,
@@ -130,7 +142,7 @@ async fn accept(
     connections: &TaskTracker,
 ) {
     let router = Router::new().fallback(route::handle);
-    let service = TowerToHyperService::new(router.with_state(Arc::clone(app)));
+    let router = router.with_state(Arc::clone(app));
     let builder = builder(app.config.limits.head);
     let places = Arc::new(Semaphore::new(app.config.limits.connections_max));
     let mut purge = interval(PURGE_EVERY);
@@ -144,16 +156,19 @@ async fn accept(
             }
             stream = next(&listener, &places) => stream,
         };
-        let Some((stream, place)) = stream else {
+        let Some((stream, remote, place)) = stream else {
             continue;
         };
+        let service = router.clone().layer(Extension(Remote(remote)));
+        let service = TowerToHyperService::new(service);
+        let counted = app.config.monitor.connection();
         let stream = Connection::new(stream, app.config.limits.write_idle);
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection.into_owned());
         connections.spawn(async move {
             // Whatever breaks a connection is the client's affair: it has seen it too.
             drop(connection.await);
-            drop(place);
+            drop((place, counted));
         });
     }
 }
@@ -172,16 +187,16 @@ fn builder(head: Duration) -> auto::Builder<TokioExecutor> {
 async fn next(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
-    let Ok((stream, _)) = listener.accept().await else {
+    let Ok((stream, remote)) = listener.accept().await else {
         sleep(ACCEPT_PAUSE).await;
         return None;
     };
     // Answers are written in one piece; waiting to fill a packet only delays them. A connection
     // that is gone already fails at its first read.
     drop(stream.set_nodelay(true));
-    Some((stream, place))
+    Some((stream, remote, place))
 }
 
 fn spawn_purge(app: &Arc<App>) {

@@ -13,6 +13,8 @@ mod hostile;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod peer;
 #[cfg(test)]
 mod protocol;
