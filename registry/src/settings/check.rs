@@ -9,11 +9,14 @@ use super::sections::{Http, Limits, S3, Settings, Storage};
 
 /// The longest text of a warning: with its header name and code below what all may have.
 /// Spec: distribution-spec §Warnings (4096 bytes in all).
-pub const WARNING_MAX_BYTES: usize = 3072;
+const WARNING_MAX_BYTES: usize = 3072;
 /// The parts of an upload. Docs: S3 "multipart upload limits".
 const PART_BYTES: std::ops::RangeInclusive<u64> = (5 << 20)..=(5 << 30);
 /// The smallest limit of a manifest. Spec: distribution-spec §Pushing Manifests.
 const MANIFEST_MIN_BYTES: usize = 4 << 20;
+/// How many tags a request may have. Spec: distribution-spec (development) §Pushing Manifests; the
+/// upper bound keeps them below the parameters of a query that are looked at.
+const TAGS: std::ops::RangeInclusive<usize> = 10..=200;
 /// How long a token lasts at least. Docs: distribution's token specification, `expires_in`.
 const TOKEN_MIN_SECONDS: u64 = 60;
 
@@ -57,9 +60,9 @@ impl Findings<'_> {
 
     fn bucket(&mut self, s3: &S3) {
         if s3.bucket.is_none() {
-            let set = self.effective.origins.keys();
-            let first = set.cloned().find(|path| path.starts_with("storage.s3."));
-            if let Some(path) = first {
+            let mut set = self.effective.origins.keys();
+            let first = set.find(|path| path.starts_with("storage.s3.")).cloned();
+            if let Some(path) = first.filter(|_| *s3 != S3::default()) {
                 self.add(&path, "there is no bucket").hint =
                     Some("set `storage.s3.bucket` too".into());
             }
@@ -136,8 +139,14 @@ impl Findings<'_> {
             }
             _ => {}
         }
-        if settings.auth.token_ttl.0.as_secs() < TOKEN_MIN_SECONDS {
-            self.add("auth.token_ttl", "tokens last at least 60s");
+        let auth = &settings.auth;
+        for (path, period) in [
+            ("auth.token_ttl", auth.token_ttl),
+            ("auth.refresh_ttl", auth.refresh_ttl),
+        ] {
+            if period.0.as_secs() < TOKEN_MIN_SECONDS {
+                self.add(path, "tokens last at least 60s");
+            }
         }
     }
 
@@ -149,6 +158,9 @@ impl Findings<'_> {
         for (path, is_zero) in [
             ("limits.connections", limits.connections == 0),
             ("limits.requests", limits.requests == 0),
+            ("limits.streams", limits.streams == 0),
+            ("limits.handshakes", limits.handshakes == 0),
+            ("limits.handshake", limits.handshake.0.is_zero()),
             ("limits.references", limits.references == 0),
             ("limits.uri", limits.uri.0 == 0),
             ("limits.headers", limits.headers == 0),
@@ -160,9 +172,8 @@ impl Findings<'_> {
                 self.add(path, "nothing would be served with 0");
             }
         }
-        // Spec: distribution-spec (development) §Pushing Manifests.
-        if limits.tags < 10 {
-            self.add("limits.tags", "at least 10 are to be taken");
+        if !TAGS.contains(&limits.tags) {
+            self.add("limits.tags", "10 to 200 tags of a request are taken");
         }
     }
 }

@@ -21,7 +21,8 @@
 //!    `docs/registry-config.md`.
 //! 2. No secret is shown: not by `Debug`, not in the effective settings, not in an excerpt.
 
-pub mod check;
+mod check;
+pub mod distribution;
 mod origin;
 mod problem;
 mod quantity;

@@ -55,6 +55,12 @@ impl Problem {
         self
     }
 
+    /// Returns line and column, for sorting.
+    pub(super) fn place(&self) -> (usize, usize) {
+        let excerpt = self.excerpt.as_ref();
+        excerpt.map_or((0, 0), |excerpt| (excerpt.line, excerpt.column))
+    }
+
     /// Adds the place: bytes `span` of the file `path`, which holds `text`.
     #[must_use]
     pub(super) fn at(mut self, path: &Path, text: &str, span: Range<usize>) -> Self {

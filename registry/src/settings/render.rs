@@ -15,7 +15,7 @@ impl Effective {
     /// Returns the settings in TOML: a comment behind each value says where it comes from, keys
     /// without a value are comments, secrets are stars.
     pub fn render(&self) -> String {
-        let values = serde_json::to_value(&self.settings).expect("settings are plain values");
+        let values = shape::tree(&self.settings);
         let mut out = String::new();
         self.section(&mut out, "", &values);
         out

@@ -142,6 +142,7 @@ impl Merger {
         // A broken file has been told about; what it holds would only be told about twice.
         if errors.is_empty() {
             self.table(file, table.get_ref(), "", &shape::defaults());
+            self.problems.sort_by_key(Problem::place);
         }
     }
 

@@ -83,7 +83,7 @@ section! {
         /// How large the parts of an upload are.
         part_size: Size = Size(8 << 20),
         /// How much memory all uploads together may fill.
-        buffer_memory: Size = Size(96 << 20),
+        buffer_memory: Size = Size(128 << 20),
         /// Above which size a blob is answered by a redirect to the bucket; none: never.
         redirect_above: Option<Size> = None,
         /// How long such a redirect is good.
@@ -102,7 +102,7 @@ section! {
         http2: bool = true,
         /// How long running requests may take after the registry was told to stop.
         drain: Period = Period(Duration::from_secs(30)),
-        /// What clients that ask for the registry itself are warned of.
+        /// What clients are warned of in a `Warning` header of each answer.
         warning: Option<String> = None,
     }
 
@@ -124,10 +124,30 @@ section! {
         htpasswd: Option<PathBuf> = None,
         /// What those may do who give no name, where no rule says otherwise.
         anonymous: Anonymous = Anonymous::None,
-        /// What the registry calls itself in tokens.
+        /// Who may do what where; the first rule that fits decides.
+        rules: Vec<Rule> = Vec::new(),
+        /// Users who may do everything, whatever the rules say.
+        admins: Vec<String> = Vec::new(),
+        /// What the registry calls itself in challenges and tokens.
         service: String = "kiln".to_owned(),
+        /// What the registry calls itself as the issuer of tokens.
+        issuer: String = "kiln".to_owned(),
         /// How long a token is good.
         token_ttl: Period = Period(Duration::from_mins(15)),
+        /// How long a login is good that a client keeps in the place of the password.
+        refresh_ttl: Period = Period(Duration::from_hours(24 * 30)),
+        /// How long the answer to a wrong password waits.
+        fail_delay: Period = Period(Duration::from_millis(500)),
+    }
+
+    /// Who may do what in some repositories: `[[auth.rules]]`.
+    Rule {
+        /// A pattern: `*` within a part of the name, `**` for any.
+        repositories: String = String::new(),
+        /// Names; `*` for every user, `anonymous` for those who give no name.
+        users: Vec<String> = Vec::new(),
+        /// `pull`, `push`, `delete` or `*`; none forbids.
+        actions: Vec<String> = Vec::new(),
     }
 
     /// When garbage is collected.
@@ -159,7 +179,13 @@ section! {
         /// Connections at once.
         connections: usize = 16_384,
         /// Requests at work at once.
-        requests: usize = 4096,
+        requests: usize = 16_384,
+        /// Requests at once on one connection of HTTP/2.
+        streams: u32 = 100,
+        /// TLS handshakes at once; more wait.
+        handshakes: usize = 1024,
+        /// How long a TLS handshake may take, with the wait for it.
+        handshake: Period = Period(Duration::from_secs(10)),
         /// The longest path and query of a request.
         uri: Size = Size(16 << 10),
         /// The most header fields of a request.
@@ -203,6 +229,8 @@ pub enum Anonymous {
     Pull,
     /// Pull and push.
     Push,
+    /// Everything: pull, push and delete.
+    All,
 }
 
 /// A version of TLS.

@@ -16,7 +16,12 @@ pub(super) struct Key {
 
 /// Returns the defaults as a tree.
 pub(super) fn defaults() -> Value {
-    serde_json::to_value(Settings::default()).expect("settings are plain values")
+    tree(&Settings::default())
+}
+
+/// Returns settings as a tree.
+pub(super) fn tree(settings: &Settings) -> Value {
+    serde_json::to_value(settings).expect("settings are plain values")
 }
 
 /// Returns all keys, in the order of the sections.

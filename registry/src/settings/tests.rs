@@ -197,3 +197,35 @@ fn what_is_rendered_can_be_read_again() {
     let again = resolve(&layers(&effective.render(), &[])).unwrap();
     assert_eq!(again.settings, effective.settings);
 }
+
+#[test]
+fn every_key_has_a_row_in_the_documentation() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/registry-config.md");
+    let docs = std::fs::read_to_string(path).unwrap();
+    let rules = serde_json::to_value(sections::Rule::default()).unwrap();
+    let rules = rules.as_object().unwrap().iter();
+    let rules = rules.map(|(name, value)| shape::Key {
+        path: format!("auth.rules.{name}"),
+        default: value.clone(),
+    });
+    let mut keys = shape::keys();
+    keys.extend(rules);
+    for key in &keys {
+        let default = match &key.default {
+            serde_json::Value::Null => "not set".to_owned(),
+            default => format!("`{default}`"),
+        };
+        let row = format!("| `{}` | {default} | ", key.path);
+        let line = docs.lines().find(|line| line.starts_with(&row));
+        let line = line.unwrap_or_else(|| panic!("no row `{row}`"));
+        let variable = format!("`{}`", variables::name(&key.path));
+        assert!(
+            line.contains(&variable) || key.path.starts_with("auth.rules"),
+            "{line}"
+        );
+    }
+    let rows = docs
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.matches('|').count() == 5);
+    assert_eq!(rows.count(), keys.len(), "rows of keys that do not exist");
+}
