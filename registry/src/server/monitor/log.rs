@@ -34,9 +34,12 @@ pub enum LogForm {
     Json,
 }
 
+/// What takes whole lines.
+pub type TakeLines = dyn Fn(&[u8]) -> io::Result<()> + Send + Sync;
+
 /// Takes whole lines; called on a thread that may wait.
 #[derive(Clone)]
-pub struct LogSink(pub Arc<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>);
+pub struct LogSink(pub Arc<TakeLines>);
 
 impl fmt::Debug for LogSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

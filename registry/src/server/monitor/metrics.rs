@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The numbers, in the format of Prometheus.
 //!
-//! Docs: OpenMetrics 1.0; names as Prometheus' "Metric and label naming" wants them.
+//! Docs: `OpenMetrics` 1.0; names as Prometheus' "Metric and label naming" wants them.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const REQUEST_SECONDS: [f64; 10] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 30.0
 const STORAGE_SECONDS: [f64; 8] = [0.0001, 0.0005, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0];
 
 /// What a request is counted under.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RequestLabels {
     pub(super) method: &'static str,
     pub(super) endpoint: &'static str,

@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub use log::{LogForm, LogSink};
+pub use log::{LogForm, LogSink, TakeLines};
 pub use serve::serve;
 pub(super) use watch::{Remote, watch};
 
@@ -38,9 +38,12 @@ use health::Probe;
 use log::AccessLog;
 use metrics::{Connection, Metrics};
 
+/// What hears of a cycle of garbage collection.
+pub type HearReport = dyn Fn(&GcReport, Duration) + Send + Sync;
+
 /// Hears what each cycle of garbage collection did, and how long it took.
 #[derive(Clone)]
-pub struct Collected(pub Arc<dyn Fn(&GcReport, Duration) + Send + Sync>);
+pub struct Collected(pub Arc<HearReport>);
 
 impl fmt::Debug for Collected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,7 +25,7 @@ const HEAD: Duration = Duration::from_secs(10);
 const CONNECTION: Duration = Duration::from_mins(10);
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The format. Docs: OpenMetrics 1.0.
+/// The format. Docs: `OpenMetrics` 1.0.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers `/metrics`, `/healthz` and `/readyz` on `listener` until dropped.

@@ -3,6 +3,8 @@
 
 use std::sync::Mutex;
 
+use prometheus_client::metrics::counter::Counter;
+
 use super::log::Line;
 use super::*;
 
@@ -52,7 +54,7 @@ fn a_sink_that_stands_still_costs_lines_and_no_time() {
         drop(waiting.lock());
         Ok(())
     }));
-    let dropped = prometheus_client::metrics::counter::Counter::default();
+    let dropped = Counter::default();
     let log = log::AccessLog::start(LogForm::Text, sink, dropped.clone());
     for _ in 0..20_000 {
         log.write(&line());
@@ -70,7 +72,7 @@ fn every_line_is_written_before_the_end() {
         taken.lock().unwrap().extend_from_slice(lines);
         Ok(())
     }));
-    let log = log::AccessLog::start(LogForm::Json, sink, Default::default());
+    let log = log::AccessLog::start(LogForm::Json, sink, Counter::default());
     for _ in 0..1000 {
         log.write(&line());
     }

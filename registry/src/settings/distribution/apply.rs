@@ -68,10 +68,8 @@ pub(super) fn translate(target: Target, value: &Value) -> Result<Value, &'static
             let prefix = format!("{}/kiln", text.trim_matches('/'));
             Value::from(prefix.trim_start_matches('/'))
         }
-        Target::Endpoint => match text.contains("://") {
-            true => Value::from(text),
-            false => Value::from(format!("https://{text}")),
-        },
+        Target::Endpoint if text.contains("://") => Value::from(text),
+        Target::Endpoint => Value::from(format!("https://{text}")),
         Target::Url => Value::from(text.trim_end_matches('/')),
         Target::Level => Value::from(match text {
             "error" | "fatal" | "panic" => "error",
