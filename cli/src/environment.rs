@@ -133,6 +133,15 @@ impl Environment {
             .collect()
     }
 
+    /// Returns the variables whose name begins with `prefix`; those that are not text are left out.
+    pub(crate) fn beginning_with(&self, prefix: &str) -> Vec<(String, String)> {
+        let text = |(name, value): (&OsString, &OsString)| {
+            Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
+        };
+        let all = self.0.iter().filter_map(text);
+        all.filter(|(name, _)| name.starts_with(prefix)).collect()
+    }
+
     /// Tells whether colours are not wanted. Docs: no-color.org.
     pub(crate) fn no_color(&self) -> bool {
         self.text("NO_COLOR").is_some()

@@ -13,4 +13,5 @@ pub mod client;
 pub mod endpoint;
 pub mod error;
 pub mod server;
+pub mod settings;
 pub mod storage;

@@ -16,49 +16,81 @@ pub(crate) enum RegistryCommand {
     Serve(ServeArgs),
     /// Remove what nothing refers to from a registry that is not being served
     Gc(GcArgs),
+    /// Work with the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
-/// Flags of `kiln registry serve`.
+/// Work with the configuration of a registry.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum ConfigCommand {
+    /// Check a configuration without serving
+    Check(CheckArgs),
+}
+
+/// Flags of `kiln registry serve`. They win over variables, and those over the file.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000")]
-    pub(crate) addr: SocketAddr,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Address to listen on [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) addr: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// How often garbage is collected while serving; 0s for never [default: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) gc_every: Option<Duration>,
+}
+
+/// Where the configuration is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SourceArgs {
+    /// Configuration file [default: /etc/kiln/registry.toml if there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Configuration file of a distribution registry (YAML), read in the place of our own
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) distribution_config: Option<PathBuf>,
+}
+
+/// Where the content is, and what of it is garbage.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StateArgs {
     /// Directory with the registry's content [default: ROOT/registry]
     #[arg(long, value_name = "DIR")]
     pub(crate) storage: Option<PathBuf>,
-    /// How often garbage is collected while serving; 0s for never
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
-    pub(crate) gc_every: Duration,
-    #[command(flatten)]
-    pub(crate) policy: GcPolicyArgs,
+    /// How old something that nothing refers to must be [default: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) gc_grace: Option<Duration>,
+    /// Collect manifests too that have had neither tag nor index nor subject for so long [default: keep]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) gc_untagged: Option<Duration>,
 }
 
 /// Flags of `kiln registry gc`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct GcArgs {
-    /// Directory with the registry's content [default: ROOT/registry]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) storage: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
     /// Only say what would go
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Look at every repository, also at those that have not changed since the last time
     #[arg(long)]
     pub(crate) thorough: bool,
-    #[command(flatten)]
-    pub(crate) policy: GcPolicyArgs,
 }
 
-/// What counts as garbage.
+/// Flags of `kiln registry config check`.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct GcPolicyArgs {
-    /// How old something that nothing refers to must be
-    #[arg(long = "gc-grace", value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
-    pub(crate) grace: Duration,
-    /// Collect manifests too that have had neither tag nor index nor subject for so long [default: keep]
-    #[arg(long = "gc-untagged", value_name = "DURATION", value_parser = parse_duration)]
-    pub(crate) untagged: Option<Duration>,
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Print the configuration in force as TOML, with where each value comes from
+    #[arg(long)]
+    pub(crate) print: bool,
 }
 
 /// Sign in to a registry.

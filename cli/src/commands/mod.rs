@@ -23,7 +23,9 @@ mod print;
 mod prune;
 mod pull;
 mod push;
+mod registry_config;
 mod registry_gc;
+mod registry_settings;
 mod rmi;
 mod rule_page;
 mod run;
@@ -36,7 +38,7 @@ pub(crate) use build_result::{frontend_failure, source_failure};
 #[cfg(test)]
 pub(crate) use offline::Offline;
 
-use crate::args::registry::RegistryCommand;
+use crate::args::registry::{ConfigCommand, RegistryCommand};
 use crate::args::system::SystemCommand;
 use crate::args::{Cli, Command};
 use crate::environment::Environment;
@@ -78,6 +80,9 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Logout(args) => login::sign_out(&args, &session),
         Command::Registry(RegistryCommand::Serve(args)) => serve::run(&args, &session),
         Command::Registry(RegistryCommand::Gc(args)) => registry_gc::run(&args, &session),
+        Command::Registry(RegistryCommand::Config(ConfigCommand::Check(args))) => {
+            registry_config::run(&args, &session)
+        }
         Command::System(SystemCommand::Prune(args)) | Command::Prune(args) => {
             prune::run(&args, &session)
         }

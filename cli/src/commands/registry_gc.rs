@@ -3,10 +3,12 @@
 
 use std::fmt::Write as _;
 
-use registry::server::{self, ServeError};
-use registry::storage::{Clock, GcPolicy, GcReport, disk};
+use registry::server;
+use registry::storage::{Clock, GcPolicy, GcReport};
 
-use crate::args::registry::{GcArgs, GcPolicyArgs};
+use super::registry_settings::{self, flags_of_state};
+use super::serve::{policy, state};
+use crate::args::registry::GcArgs;
 use crate::environment;
 use crate::report::{self, Failure};
 use crate::session::{self, Session};
@@ -14,29 +16,21 @@ use crate::text::{size, table};
 
 /// Collects once and says what went.
 pub(crate) fn run(args: &GcArgs, session: &Session) -> Result<(), Failure> {
-    let default = || session.root().join("registry");
-    let storage = args.storage.clone().unwrap_or_else(default);
+    let flags = flags_of_state(&args.state);
+    let found = registry_settings::resolve(&args.source, flags, session)?;
+    let settings = found.effective.settings;
+    let state = state(&settings, Some(session.root()))?;
     let policy = GcPolicy {
         thorough: args.thorough,
         dry_run: args.dry_run,
-        ..policy(&args.policy)
+        ..policy(&settings.gc)
     };
     let clock = Clock(environment::now);
     let report = session::block_on_droppable(async {
-        let storage = disk::open(&storage, clock).map_err(ServeError::from)?;
-        let collected = server::collect(storage, clock, &policy);
+        let collected = server::collect(state.open(clock)?, clock, &policy);
         Ok(collected.await?)
     })?;
     report::print(&text(&report, args.dry_run))
-}
-
-/// Returns the policy of the flags.
-pub(super) fn policy(args: &GcPolicyArgs) -> GcPolicy {
-    GcPolicy {
-        grace_seconds: args.grace.as_secs(),
-        untagged_seconds: args.untagged.map(|untagged| untagged.as_secs()),
-        ..GcPolicy::default()
-    }
 }
 
 fn text(report: &GcReport, dry_run: bool) -> String {

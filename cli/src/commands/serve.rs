@@ -1,52 +1,250 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `kiln registry serve`.
+//! `kiln registry serve`: settings become the configurations of the server's parts.
 
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
-use registry::server::{self, Config, GcSchedule, Reporter, ServeError};
-use registry::storage::{Clock, disk};
+use registry::server::monitor::{self, LogForm, LogSink, Monitor, MonitorConfig};
+use registry::server::{self, Config, GcSchedule, Limits, Reporter, ServeError};
+use registry::settings::sections::{AccessLog, Auth, Gc, Level, Sparse};
+use registry::settings::{Problem, Settings};
+use registry::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, disk};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use super::registry_gc::policy;
+use super::registry_settings::{self, flags_of, refused};
 use crate::args::registry::ServeArgs;
 use crate::environment;
 use crate::report::{self, Exit, Failure};
 use crate::session::{self, Session};
+use crate::text::size;
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
-    let storage = args
-        .storage
-        .clone()
-        .unwrap_or_else(|| session.root().join("registry"));
+    let found = registry_settings::resolve(&args.source, flags_of(args), session)?;
+    let settings = found.effective.settings;
+    let parts = configure(&settings, Some(session.root()))?;
+    warn(&settings);
     let clock = Clock(environment::now);
-    let opened = disk::open(&storage, clock).map_err(ServeError::from)?;
-    let mut config = Config::new(opened, clock);
-    config.report = Reporter(Arc::new(|error| {
-        report::remark(&Failure::from_error(Exit::Store, error).render(false));
-    }));
-    if !args.gc_every.is_zero() {
-        config.gc = Some(GcSchedule {
-            every: args.gc_every,
-            policy: policy(&args.policy),
-        });
-    }
-    if !args.addr.ip().is_loopback() {
-        report::remark(
-            "warning: everybody who reaches this address can read and write all images\n",
-        );
-    }
+    let backend = parts.state.open(clock)?;
+    let monitor = Arc::new(Monitor::new(parts.monitor));
+    let mut config = Config::new(backend, clock);
+    config.sparse = parts.sparse;
+    config.deletes = settings.storage.deletes;
+    config.limits = parts.limits;
+    config.gc = parts.gc;
+    config.monitor = Arc::clone(&monitor);
+    config.report = reporter(settings.log.level);
     session::block_on(|cancel| async move {
-        let listener = TcpListener::bind(args.addr).await.map_err(|error| {
-            let message = format!("cannot listen on {}", args.addr);
-            Failure::new(Exit::Network, message).because(Some(&error))
-        })?;
-        let address = listener.local_addr().unwrap_or(args.addr);
-        let shown = storage.display();
+        let listener = listen(settings.http.address).await?;
+        let address = listener.local_addr().unwrap_or(settings.http.address);
+        let stop = CancellationToken::new();
+        let _stopped_last = stop.clone().drop_guard();
+        if let Some(address) = settings.metrics.address {
+            let listener = listen(address).await?;
+            let address = listener.local_addr().unwrap_or(address);
+            report::print(&format!("metrics on http://{address}/metrics\n"))?;
+            let metrics = monitor::serve(Arc::clone(&monitor), listener);
+            tokio::spawn(stop.run_until_cancelled_owned(metrics));
+        }
+        let shown = parts.state.shown();
         report::print(&format!(
             "registry on http://{address}, content in {shown}\n"
         ))?;
         server::serve(config, listener, cancel.cancelled_owned()).await?;
         Ok(())
+    })
+}
+
+/// What settings become, apart from what must be opened.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    state: State,
+    sparse: SparsePolicy,
+    limits: Limits,
+    gc: Option<GcSchedule>,
+    monitor: MonitorConfig,
+}
+
+/// Where the state lies.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    /// In a directory.
+    Directory(std::path::PathBuf),
+}
+
+impl State {
+    /// Opens the state.
+    pub(crate) fn open(&self, clock: Clock) -> Result<Backend, Failure> {
+        match self {
+            Self::Directory(path) => Ok(disk::open(path, clock).map_err(ServeError::from)?),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Directory(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// Turns settings into configurations; `root` is the state directory of the program.
+pub(crate) fn configure(settings: &Settings, root: Option<&Path>) -> Result<Parts, Failure> {
+    refuse_missing(settings)?;
+    Ok(Parts {
+        state: state(settings, root)?,
+        sparse: match settings.storage.sparse {
+            Sparse::Strict => SparsePolicy::Strict,
+            Sparse::Index => SparsePolicy::Index,
+            Sparse::All => SparsePolicy::All,
+        },
+        limits: limits(settings),
+        gc: schedule(&settings.gc),
+        monitor: monitor_config(settings),
+    })
+}
+
+/// Returns where the state lies.
+pub(crate) fn state(settings: &Settings, root: Option<&Path>) -> Result<State, Failure> {
+    if settings.storage.s3.bucket.is_some() {
+        let problem = Problem::new("[storage.s3] is not supported by this build");
+        return Err(refused(&[problem]));
+    }
+    let default = || root.unwrap_or(Path::new("")).join("registry");
+    let directory = settings.storage.directory.clone();
+    Ok(State::Directory(directory.unwrap_or_else(default)))
+}
+
+/// Returns the policy of garbage collection.
+pub(crate) fn policy(gc: &Gc) -> GcPolicy {
+    GcPolicy {
+        grace_seconds: gc.grace.0.as_secs(),
+        untagged_seconds: gc.untagged.map(|untagged| untagged.0.as_secs()),
+        ..GcPolicy::default()
+    }
+}
+
+fn schedule(gc: &Gc) -> Option<GcSchedule> {
+    let every = gc.every.0;
+    let policy = policy(gc);
+    (!every.is_zero()).then_some(GcSchedule { every, policy })
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let limits = &settings.limits;
+    Limits {
+        connections_max: limits.connections,
+        uri_max_bytes: limits.uri.bytes(),
+        headers_max: limits.headers,
+        manifest_max_bytes: limits.manifest.bytes(),
+        references_max: limits.references,
+        tags_max: limits.tags,
+        upload_max_bytes: limits.upload.map(|limit| limit.0),
+        body_idle: limits.body_idle.0,
+        write_idle: limits.write_idle.0,
+        head: limits.head.0,
+        drain: settings.http.drain.0,
+    }
+}
+
+/// Refuses what this build cannot do.
+fn refuse_missing(settings: &Settings) -> Result<(), Failure> {
+    let defaults = Settings::default();
+    let mut missing = Vec::new();
+    for (section, is_set) in [
+        ("[tls]", settings.tls != defaults.tls),
+        ("[auth]", settings.auth != Auth::default()),
+        (
+            "limits.requests",
+            settings.limits.requests != defaults.limits.requests,
+        ),
+        (
+            "limits.streams",
+            settings.limits.streams != defaults.limits.streams,
+        ),
+        (
+            "limits.handshakes",
+            settings.limits.handshakes != defaults.limits.handshakes,
+        ),
+        (
+            "limits.handshake",
+            settings.limits.handshake != defaults.limits.handshake,
+        ),
+        ("http.public_url", settings.http.public_url.is_some()),
+        (
+            "http.trusted_proxies",
+            !settings.http.trusted_proxies.is_empty(),
+        ),
+    ] {
+        if is_set {
+            let message = format!("{section} is not supported by this build");
+            missing.push(Problem::new(message));
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(refused(&missing))
+}
+
+fn warn(settings: &Settings) {
+    let is_open = settings.auth == Auth::default();
+    if is_open && !settings.http.address.ip().is_loopback() && settings.log.level >= Level::Warn {
+        report::remark(
+            "warning: everybody who reaches this address can read and write all images\n",
+        );
+    }
+}
+
+fn reporter(level: Level) -> Reporter {
+    Reporter(Arc::new(move |error| {
+        if level >= Level::Error {
+            report::remark(&Failure::from_error(Exit::Store, error).render(false));
+        }
+    }))
+}
+
+fn monitor_config(settings: &Settings) -> MonitorConfig {
+    let form = match settings.log.access {
+        AccessLog::Off => None,
+        AccessLog::Text => Some(LogForm::Text),
+        AccessLog::Json => Some(LogForm::Json),
+    };
+    let sink = LogSink(Arc::new(|lines| {
+        let mut out = std::io::stdout().lock();
+        out.write_all(lines)?;
+        out.flush()
+    }));
+    let mut config = MonitorConfig::new(Clock(environment::now));
+    config.version = env!("CARGO_PKG_VERSION");
+    config.access_log = form.map(|form| (form, sink));
+    config.warning.clone_from(&settings.http.warning);
+    if settings.log.level >= Level::Info {
+        config.collected = monitor::Collected(Arc::new(|report, took| {
+            report::remark(&told(report, took));
+        }));
+    }
+    config
+}
+
+/// Returns the line about one cycle of garbage collection.
+fn told(report: &GcReport, took: std::time::Duration) -> String {
+    format!(
+        "gc: {} repositories ({} unchanged), removed {} manifests, {} blobs of repositories, {} contents, freed {}, in {:.1} s\n",
+        report.repositories,
+        report.repositories_unchanged,
+        report.manifests.killed,
+        report.memberships.killed,
+        report.contents.killed,
+        size(report.bytes),
+        took.as_secs_f64(),
+    )
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let message = format!("cannot listen on {address}");
+        Failure::new(Exit::Network, message).because(Some(&error))
     })
 }

@@ -19,7 +19,7 @@ use crate::storage::upload::UploadError;
 
 /// How much is gathered before it is hashed and written in one go. Ours: hashing that much takes
 /// most of a millisecond, a trip to the pool some microseconds.
-const UNIT_BYTES: usize = 256 << 10;
+const UNIT_BYTES: u64 = 256 << 10;
 /// How long a unit may take before what is staged makes room for others. Ours: 50 KB/s.
 const SILENCE: Duration = Duration::from_secs(5);
 /// How much of a refused body is still read, so that the client gets to see the answer.
@@ -32,6 +32,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 pub(super) struct RequestBody {
     stream: BodyDataStream,
     idle: Duration,
+    /// The largest blob that it may become part of.
+    blob_max: Option<u64>,
     /// Whether the client waits to be told to send it.
     expects: bool,
     is_touched: bool,
@@ -42,6 +44,9 @@ pub(super) type Taken<'a> = Pin<Box<dyn Future<Output = Result<(), UploadError>>
 
 /// Where a body goes.
 pub(super) trait Sink: Send {
+    /// Returns how many bytes are there, those of earlier requests included.
+    fn offset(&mut self) -> u64;
+
     /// Takes the next pieces.
     fn append(&mut self, pieces: Vec<Bytes>) -> Taken<'_>;
 
@@ -50,6 +55,10 @@ pub(super) trait Sink: Send {
 }
 
 impl Sink for Box<dyn Staged> {
+    fn offset(&mut self) -> u64 {
+        Staged::offset(&**self)
+    }
+
     fn append(&mut self, pieces: Vec<Bytes>) -> Taken<'_> {
         Box::pin(async { Ok(Staged::append(&mut **self, pieces).await?) })
     }
@@ -73,6 +82,7 @@ pub(super) enum End {
 /// Some pieces, and how it goes on.
 struct Unit {
     pieces: Vec<Bytes>,
+    size_bytes: u64,
     end: Option<End>,
 }
 
@@ -81,9 +91,16 @@ impl RequestBody {
         Self {
             stream: body.into_data_stream(),
             idle,
+            blob_max: None,
             expects,
             is_touched: false,
         }
+    }
+
+    /// Bounds the blob that the body may become part of.
+    pub(super) fn with_blob_max(mut self, blob_max: Option<u64>) -> Self {
+        self.blob_max = blob_max;
+        self
     }
 
     /// Returns the next piece; none at the end.
@@ -120,10 +137,10 @@ impl RequestBody {
     async fn unit(&mut self, stop: &mut Pin<&mut impl Future<Output = ()>>) -> Unit {
         let mut unit = Unit {
             pieces: Vec::new(),
+            size_bytes: 0,
             end: None,
         };
-        let mut size_bytes = 0;
-        while size_bytes < UNIT_BYTES && unit.end.is_none() {
+        while unit.size_bytes < UNIT_BYTES && unit.end.is_none() {
             let piece = tokio::select! {
                 biased;
                 piece = self.piece() => piece,
@@ -134,7 +151,7 @@ impl RequestBody {
             };
             match piece {
                 Ok(Some(piece)) => {
-                    size_bytes += piece.len();
+                    unit.size_bytes += piece.len() as u64;
                     unit.pieces.push(piece);
                 }
                 Ok(None) => unit.end = Some(End::Complete),
@@ -157,6 +174,11 @@ impl RequestBody {
         let mut stop = std::pin::pin!(stop);
         let mut unit = self.unit(&mut stop).await;
         loop {
+            if let Some(limit) = self.blob_max
+                && sink.offset() + unit.size_bytes > limit
+            {
+                return Ok(End::BrokenOff(blob_too_large(limit)));
+            }
             if let Some(end) = unit.end {
                 if !unit.pieces.is_empty() {
                     sink.append(unit.pieces).await?;
@@ -197,6 +219,13 @@ impl RequestBody {
         // A client that is slower gets its reset.
         drop(timeout(DRAIN_MAX, draining).await);
     }
+}
+
+/// The answer to a blob above `limit`.
+fn blob_too_large(limit: u64) -> ApiError {
+    let message = format!("blob is larger than {limit} bytes");
+    let error = ApiError::new(ErrorCode::SizeInvalid, message);
+    error.with_status(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 /// The answer to a manifest above `limit`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::{Access, AllowAll};
+use super::monitor::{Monitor, MonitorConfig};
 use super::tls::TlsConfig;
 use crate::storage::{Backend, Clock, GcPolicy, SparsePolicy};
 
@@ -38,6 +39,17 @@ pub struct Limits {
     pub handshake: Duration,
     /// The largest manifest. Spec: distribution-spec §Pushing Manifests (4 MiB at least).
     pub manifest_max_bytes: usize,
+    /// The longest path and query; 414 above.
+    pub uri_max_bytes: usize,
+    /// The most header fields; 431 above.
+    pub headers_max: usize,
+    /// The most references of one manifest. Ours: real ones stay under a few hundred.
+    pub references_max: usize,
+    /// How many `tag` parameters one request may have. Spec: distribution-spec (development)
+    /// §Pushing Manifests: at least 10, and 414 above the registry's own limit.
+    pub tags_max: usize,
+    /// The largest blob, if there is a bound; 413 above.
+    pub upload_max_bytes: Option<u64>,
     /// How long the next piece of a request body may take.
     pub body_idle: Duration,
     /// How long a client may take nothing of an answer.
@@ -57,6 +69,11 @@ impl Default for Limits {
             handshakes_max: 1024,
             handshake: Duration::from_secs(10),
             manifest_max_bytes: oci::Document::SIZE_MAX_BYTES,
+            uri_max_bytes: 16 << 10,
+            headers_max: 100,
+            references_max: 20_000,
+            tags_max: 50,
+            upload_max_bytes: None,
             body_idle: Duration::from_mins(1),
             write_idle: Duration::from_mins(1),
             head: Duration::from_mins(1),
@@ -93,6 +110,8 @@ pub struct Config {
     pub limits: Limits,
     /// When garbage is collected; never unless set.
     pub gc: Option<GcSchedule>,
+    /// Watches the server; numbers alone unless replaced.
+    pub monitor: Arc<Monitor>,
     /// Hears about faults; nobody unless replaced.
     pub report: Reporter,
 }
@@ -109,6 +128,7 @@ impl Config {
             tls: None,
             limits: Limits::default(),
             gc: None,
+            monitor: Arc::new(Monitor::new(MonitorConfig::new(clock))),
             report: Reporter(Arc::new(|_| {})),
         }
     }

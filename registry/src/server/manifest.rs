@@ -16,12 +16,6 @@ use crate::error::ErrorCode;
 use crate::storage::manifest::{digest_of, subject};
 use crate::storage::{Condition, ManifestPut};
 
-/// How many `tag` parameters one request may have. Spec: distribution-spec (development) §Pushing
-/// Manifests: at least 10, and 414 above the registry's own limit.
-const TAGS_MAX: usize = 50;
-/// How many references one manifest may have. Ours: real ones stay under a few hundred.
-const REFERENCES_MAX: usize = 20_000;
-
 /// Answers end-3.
 pub(super) async fn get(
     app: &App,
@@ -66,7 +60,7 @@ pub(super) async fn put(
     call: &Call,
     body: &mut RequestBody,
 ) -> Result<Answer, ApiError> {
-    let asked = asked_tags(call)?;
+    let asked = asked_tags(call, app.config.limits.tags_max)?;
     let bytes = received(app, call, body).await?;
     let (digest, tags) = match reference {
         ManifestRef::Tag(tag) => {
@@ -79,7 +73,8 @@ pub(super) async fn put(
             (digest.clone(), asked.clone())
         }
     };
-    let (document, media_type) = parse(bytes, &call.headers)?;
+    let references_max = app.config.limits.references_max;
+    let (document, media_type) = parse(bytes, &call.headers, references_max)?;
     let tag_condition = tag_condition(app, (name, &digest), tags.first(), call).await?;
     let put = ManifestPut {
         name,
@@ -126,7 +121,7 @@ pub(super) async fn delete(
 }
 
 /// Returns the tags in the query.
-fn asked_tags(call: &Call) -> Result<Vec<Tag>, ApiError> {
+fn asked_tags(call: &Call, tags_max: usize) -> Result<Vec<Tag>, ApiError> {
     let mut tags = Vec::new();
     for text in call.query.all("tag") {
         let tag = text.parse::<Tag>();
@@ -134,8 +129,8 @@ fn asked_tags(call: &Call) -> Result<Vec<Tag>, ApiError> {
         if !tags.contains(&tag) {
             tags.push(tag);
         }
-        if tags.len() > TAGS_MAX {
-            let message = format!("more than {TAGS_MAX} tags in one request");
+        if tags.len() > tags_max {
+            let message = format!("more than {tags_max} tags in one request");
             let error = ApiError::new(ErrorCode::TagInvalid, message);
             return Err(error.with_status(StatusCode::URI_TOO_LONG));
         }
@@ -163,7 +158,11 @@ fn verify(digest: &Digest, bytes: &[u8]) -> Result<(), ApiError> {
 }
 
 /// Returns the document and the media type under which it will be served.
-pub(super) fn parse(bytes: Vec<u8>, headers: &HeaderMap) -> Result<(Document, String), ApiError> {
+pub(super) fn parse(
+    bytes: Vec<u8>,
+    headers: &HeaderMap,
+    references_max: usize,
+) -> Result<(Document, String), ApiError> {
     let invalid = |message: String| ApiError::new(ErrorCode::ManifestInvalid, message);
     let told = headers.get(header::CONTENT_TYPE);
     let told = told.and_then(|value| value.to_str().ok());
@@ -176,8 +175,8 @@ pub(super) fn parse(bytes: Vec<u8>, headers: &HeaderMap) -> Result<(Document, St
         Document::Manifest(manifest, _) => (&manifest.media_type, manifest.layers.len() + 1),
         Document::Index(index, _) => (&index.media_type, index.manifests.len()),
     };
-    if references > REFERENCES_MAX {
-        let message = format!("manifest has {references} references, at most {REFERENCES_MAX}");
+    if references > references_max {
+        let message = format!("manifest has {references} references, at most {references_max}");
         return Err(invalid(message));
     }
     let is_document = |media_type: &&MediaType| media_type.is_manifest() || media_type.is_index();

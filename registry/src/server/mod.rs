@@ -29,6 +29,7 @@ mod connection;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod manifest;
+pub mod monitor;
 mod query;
 mod referrer;
 mod route;

@@ -12,9 +12,9 @@ use tokio_util::task::TaskTracker;
 use super::access::{Action, Decision, Need};
 use super::answer::{API_VERSION, Answer, ApiError, NAMESPACE, whole};
 use super::body::RequestBody;
-use super::config::Config;
+use super::config::{Config, Limits};
 use super::query::{Query, namespace};
-use super::{blob, manifest, referrer, tag, upload};
+use super::{blob, manifest, monitor, referrer, tag, upload};
 use crate::endpoint::{Name, Resource};
 use crate::error::ErrorCode;
 use crate::storage::Store;
@@ -47,11 +47,15 @@ impl App {
     }
 }
 
-/// Answers one request.
+/// Answers one request, watched.
 pub(super) async fn handle(
     State(app): State<Arc<App>>,
     request: Request<axum::body::Body>,
 ) -> Answer {
+    monitor::watch(app, request, answer).await
+}
+
+async fn answer(app: Arc<App>, request: Request<axum::body::Body>) -> Answer {
     let namespace = namespace(request.uri());
     let mut answer = match dispatch(&app, request).await {
         Ok(answer) => answer,
@@ -75,8 +79,10 @@ pub(super) async fn handle(
 async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<Answer, ApiError> {
     let (parts, body) = request.into_parts();
     let expects = parts.headers.contains_key(header::EXPECT);
-    let mut body = RequestBody::new(body, app.config.limits.body_idle, expects);
-    let resource = match routed(&parts) {
+    let limits = &app.config.limits;
+    let body = RequestBody::new(body, limits.body_idle, expects);
+    let mut body = body.with_blob_max(limits.upload_max_bytes);
+    let resource = match routed(&parts, limits) {
         Ok(resource) => resource,
         Err(error) => {
             body.drain().await;
@@ -110,7 +116,8 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
 }
 
 /// Returns the resource, if it takes the method.
-fn routed(parts: &Parts) -> Result<Resource, ApiError> {
+fn routed(parts: &Parts, limits: &Limits) -> Result<Resource, ApiError> {
+    refuse_oversized(parts, limits)?;
     let resource = Resource::parse(parts.uri.path())?;
     if resource.methods().any(|method| *method == parts.method) {
         return Ok(resource);
@@ -191,6 +198,23 @@ async fn authorize(app: &App, resource: &Resource, call: &Call) -> Result<(), Ap
             Err(error.with_header(header::WWW_AUTHENTICATE, &challenge))
         }
     }
+}
+
+/// Refuses what no client needs. Spec: RFC 9110 §15.5.15 (414), RFC 6585 §5 (431).
+fn refuse_oversized(parts: &Parts, limits: &Limits) -> Result<(), ApiError> {
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let (status, message) = if target > limits.uri_max_bytes {
+        (StatusCode::URI_TOO_LONG, "the path and query are too long")
+    } else if parts.headers.len() > limits.headers_max {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        (status, "there are too many header fields")
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(ErrorCode::Unsupported, message).with_status(status))
 }
 
 fn wrong_method(resource: &Resource) -> ApiError {

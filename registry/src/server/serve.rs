@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -71,8 +71,8 @@ pub async fn serve(
     start_chores(&app, tls.as_ref(), &stop);
     let connections = TaskTracker::new();
     let door = Arc::new(Door::new(Arc::clone(&app), tls, stop.clone()));
-    let connections_max = app.config.limits.connections_max;
-    accept(&door, listener, shutdown, &connections, connections_max).await;
+    accept(&app, &door, listener, shutdown, &connections).await;
+    app.config.monitor.drain();
     // A cycle of collection may stop anywhere; the next one goes on.
     stop.cancel();
     let drained = timeout(drain, async {
@@ -81,7 +81,9 @@ pub async fn serve(
         app.changes.close();
         app.changes.wait().await;
     });
-    drained.await.map_err(|_| ServeError::CutOff(drain))
+    let drained = drained.await;
+    app.config.monitor.close();
+    drained.map_err(|_| ServeError::CutOff(drain))
 }
 
 /// Starts what goes on beside the requests, until `stop` is cancelled.
@@ -128,14 +130,23 @@ async fn collect_again_and_again(app: Arc<App>, schedule: GcSchedule) {
     };
     loop {
         sleep(schedule.every).await;
-        if let Err(error) = app.store.collect_in_turn(&turns).await {
-            (app.config.report.0)(&error);
+        let start = Instant::now();
+        let monitor = &app.config.monitor;
+        match app.store.collect_in_turn(&turns).await {
+            Ok(Some(report)) => monitor.collected(&report, start.elapsed()),
+            // Another replica had this turn.
+            Ok(None) => {}
+            Err(error) => {
+                monitor.collection_failed();
+                (app.config.report.0)(&error);
+            }
         }
     }
 }
 
 async fn open(config: Config) -> Result<App, StorageError> {
-    let store = Store::open(config.storage.clone(), config.clock, config.sparse).await?;
+    let storage = config.monitor.over(config.storage.clone());
+    let store = Store::open(storage, config.clock, config.sparse).await?;
     Ok(App {
         store,
         config,
@@ -145,13 +156,13 @@ async fn open(config: Config) -> Result<App, StorageError> {
 
 /// Accepts connections until `shutdown` is ready.
 async fn accept(
+    app: &App,
     door: &Arc<Door>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send,
     connections: &TaskTracker,
-    connections_max: usize,
 ) {
-    let places = Arc::new(Semaphore::new(connections_max));
+    let places = Arc::new(Semaphore::new(app.config.limits.connections_max));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -162,9 +173,10 @@ async fn accept(
             continue;
         };
         let door = Arc::clone(door);
+        let counted = app.config.monitor.connection();
         connections.spawn(async move {
             door.serve(stream, address).await;
-            drop(place);
+            drop((place, counted));
         });
     }
 }

@@ -147,6 +147,10 @@ async fn fill(held: &mut Held<'_>, body: &mut RequestBody) -> Result<End, Upload
 }
 
 impl Sink for Held<'_> {
+    fn offset(&mut self) -> u64 {
+        Held::offset(self)
+    }
+
     fn append(&mut self, pieces: Vec<Bytes>) -> Taken<'_> {
         Box::pin(Held::append(self, pieces))
     }

@@ -21,6 +21,8 @@ mod input;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod peer;
 #[cfg(test)]
 mod protocol;

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a file, the environment and flags to the settings of a registry.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use registry::settings::{self, Effective, File, Flag, Layers, Period, Problem};
+
+use crate::args::registry::{ServeArgs, SourceArgs, StateArgs};
+use crate::report::{self, Exit, Failure};
+use crate::session::Session;
+
+/// The file that is read unless another is named.
+const SYSTEM_FILE: &str = "/etc/kiln/registry.toml";
+/// The largest file that is read.
+const FILE_MAX_BYTES: u64 = 4 << 20;
+
+/// Settings, and what they are called in messages.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The settings in force.
+    pub(crate) effective: Effective,
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Resolves the settings of `source`, the environment and `flags`.
+pub(crate) fn resolve(
+    source: &SourceArgs,
+    flags: Vec<Flag>,
+    session: &Session,
+) -> Result<Found, Failure> {
+    let mut layers = Layers {
+        variables: session.environment.beginning_with(settings::PREFIX),
+        flags,
+        ..Layers::default()
+    };
+    let mut file = source.config.clone();
+    if let Some(path) = &source.distribution_config {
+        let text = read(path)?;
+        let variables = session
+            .environment
+            .beginning_with(settings::distribution::PREFIX);
+        let converted = settings::distribution::convert(&File::new(path, text), &variables);
+        let converted = converted.map_err(|problems| refused(&problems))?;
+        for warning in &converted.warnings {
+            report::remark(&format!("warning: {warning}"));
+        }
+        layers.foreign = Some(converted.foreign);
+        file = Some(path.clone());
+    } else if let Some(path) = &source.config {
+        layers.file = Some(File::new(path, read(path)?));
+    } else if Path::new(SYSTEM_FILE).exists() {
+        layers.file = Some(File::new(SYSTEM_FILE, read(Path::new(SYSTEM_FILE))?));
+        file = Some(SYSTEM_FILE.into());
+    }
+    let effective = settings::resolve(&layers).map_err(|problems| refused(&problems))?;
+    Ok(Found { effective, file })
+}
+
+/// Returns the failure that tells all `problems`.
+pub(crate) fn refused(problems: &[Problem]) -> Failure {
+    let texts = problems.iter().map(|problem| format!("error: {problem}"));
+    Failure::silent(Exit::Usage).body(texts.collect())
+}
+
+/// Returns what the flags of `serve` set.
+pub(crate) fn flags_of(args: &ServeArgs) -> Vec<Flag> {
+    let mut flags = flags_of_state(&args.state);
+    let address = args.addr.map(|address| address.to_string());
+    let every = args.gc_every.map(|every| Period(every).to_string());
+    for (name, key, value) in [
+        ("--addr", "http.address", address),
+        ("--gc-every", "gc.every", every),
+    ] {
+        flags.extend(value.map(|value| Flag { name, key, value }));
+    }
+    flags
+}
+
+/// Returns what the flags about the state set.
+pub(crate) fn flags_of_state(args: &StateArgs) -> Vec<Flag> {
+    let directory = args.storage.as_ref();
+    let directory = directory.map(|path| path.display().to_string());
+    let grace = args.gc_grace.map(|grace| Period(grace).to_string());
+    let untagged = args.gc_untagged.map(|age| Period(age).to_string());
+    let flags = [
+        ("--storage", "storage.directory", directory),
+        ("--gc-grace", "gc.grace", grace),
+        ("--gc-untagged", "gc.untagged", untagged),
+    ];
+    let set = flags.into_iter();
+    set.filter_map(|(name, key, value)| value.map(|value| Flag { name, key, value }))
+        .collect()
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let text = || -> io::Result<String> {
+        let mut text = String::new();
+        let file = std::fs::File::open(path)?;
+        file.take(FILE_MAX_BYTES).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    text().map_err(|error| {
+        let message = format!("cannot read configuration file {}", path.display());
+        Failure::usage(message).because(Some(&error))
+    })
+}
