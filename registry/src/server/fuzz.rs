@@ -117,7 +117,7 @@ pub fn manifest(content_type: &[u8], bytes: &[u8]) {
     let Some(headers) = headers(&[(header::CONTENT_TYPE, content_type)]) else {
         return;
     };
-    match manifest::parse(bytes.to_vec(), &headers) {
+    match manifest::parse(bytes.to_vec(), &headers, usize::MAX) {
         Ok((document, media_type)) => {
             assert_eq!(document.bytes(), bytes);
             assert!(HeaderValue::from_str(&media_type).is_ok(), "{media_type:?}");

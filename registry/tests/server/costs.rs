@@ -96,7 +96,7 @@ impl Staged for CountedStaged {
         Box::pin(async move { counts.count(self.0.append(pieces)).await })
     }
 
-    fn checkpoint(&mut self) -> Answer<'_, ()> {
+    fn checkpoint(&mut self) -> Answer<'_, Resume> {
         let counts = self.1.clone();
         Box::pin(async move { counts.count(self.0.checkpoint()).await })
     }
@@ -115,8 +115,8 @@ impl Data for CountedData {
         })
     }
 
-    fn discard<'a>(&'a self, session: &'a SessionId) -> Answer<'a, ()> {
-        Box::pin(self.1.count(self.0.discard(session)))
+    fn discard<'a>(&'a self, session: &'a SessionId, keep: Option<&'a Location>) -> Answer<'a, ()> {
+        Box::pin(self.1.count(self.0.discard(session, keep)))
     }
 
     fn read<'a>(&'a self, location: &'a Location, range: Range<u64>) -> Answer<'a, Bytes> {

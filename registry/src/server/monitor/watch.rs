@@ -241,7 +241,7 @@ fn endpoint(path: &str) -> &'static str {
         Ok(Resource::Blob(..)) => "blob",
         Ok(Resource::Manifest(..)) => "manifest",
         Ok(Resource::Referrers(..)) => "referrers",
-        Err(_) => "other",
+        Ok(Resource::Extensions) | Err(_) => "other",
     }
 }
 

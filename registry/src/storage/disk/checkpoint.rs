@@ -89,7 +89,7 @@ impl Drop for Checkpointer {
 fn copy(database: &Connection, root: &Root) {
     let copied = database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = copied {
-        let error = StorageError::meta(&root.path.join("meta.db"), error);
+        let error = StorageError::meta(root.path.join("meta.db"), error);
         if !matches!(error, StorageError::Full(_)) {
             root.count_failure();
         }

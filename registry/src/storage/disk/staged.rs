@@ -120,10 +120,10 @@ impl DiskStaged {
         F: FnOnce(&mut Open) -> Result<T, StorageError> + Send + 'static,
     {
         let gone = || StorageError::Missing("staged bytes after an error".into());
-        let state = std::mem::replace(&mut self.state, State::Gone);
+        let before = std::mem::replace(&mut self.state, State::Gone);
         let root = Arc::clone(&self.root);
         let task = tokio::task::spawn_blocking(move || {
-            let mut open = match state {
+            let mut open = match before {
                 State::Open(open) => open,
                 State::Held(stage, pieces) => {
                     let mut open = Open::unnamed(&root, &stage)?;
