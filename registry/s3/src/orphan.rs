@@ -46,7 +46,7 @@ pub(crate) async fn placed(
                 })
             })
             .collect();
-        if !placed.is_empty() || answer.is_truncated() != Some(true) {
+        if !placed.is_empty() || objects.is_empty() || answer.is_truncated() != Some(true) {
             return Ok(placed);
         }
         // A whole page of what is not ours.
