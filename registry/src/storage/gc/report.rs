@@ -67,6 +67,7 @@ impl Add for GcReport {
             contents: self.contents + other.contents,
             stale_markers: self.stale_markers + other.stale_markers,
             dead_records: self.dead_records + other.dead_records,
+            orphans: self.orphans + other.orphans,
             bytes: self.bytes + other.bytes,
         }
     }
