@@ -17,7 +17,7 @@ pub(crate) async fn placed(
     bucket: &Bucket,
     after: Option<&Location>,
 ) -> Result<Vec<Placed>, StorageError> {
-    let mut after = after.map(|location| location.to_string());
+    let mut after = after.map(ToString::to_string);
     loop {
         let asked = bucket.records.list_objects_v2();
         let asked = asked
@@ -50,7 +50,8 @@ pub(crate) async fn placed(
             return Ok(placed);
         }
         // A whole page of what is not ours.
-        after = keys().last().map(str::to_owned);
+        let last = objects.last().and_then(|object| bucket.key(object.key()?));
+        after = last.map(str::to_owned);
     }
 }
 
