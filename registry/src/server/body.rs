@@ -190,13 +190,12 @@ impl RequestBody {
             let soon = timeout(SILENCE, gathering.as_mut());
             let (appended, next) = tokio::join!(sink.append(unit.pieces), soon);
             appended?;
-            unit = match next {
-                Ok(next) => next,
-                Err(_) => {
-                    let (paused, next) = tokio::join!(sink.pause(), gathering);
-                    paused?;
-                    next
-                }
+            unit = if let Ok(next) = next {
+                next
+            } else {
+                let (paused, next) = tokio::join!(sink.pause(), gathering);
+                paused?;
+                next
             };
         }
     }
