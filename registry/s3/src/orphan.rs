@@ -28,11 +28,6 @@ pub(crate) async fn placed(
         let answer = asked.send().await;
         let answer = answer.map_err(|error| bucket.failed("list", KNOWN, &error))?;
         let objects = answer.contents();
-        let keys = || {
-            objects
-                .iter()
-                .filter_map(|object| bucket.key(object.key()?))
-        };
         let placed: Vec<Placed> = objects
             .iter()
             .filter_map(|object| {
@@ -46,7 +41,7 @@ pub(crate) async fn placed(
                 })
             })
             .collect();
-        if !placed.is_empty() || answer.is_truncated() != Some(true) {
+        if !placed.is_empty() || objects.is_empty() || answer.is_truncated() != Some(true) {
             return Ok(placed);
         }
         // A whole page of what is not ours.
