@@ -1,20 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What stands between the wire and the protocol: it logs every request.
+//! What stands between the wire and the protocol: the log and the faults.
 //!
 //! A request is known by its operation and key only once `s3s` has read and verified it. So the
-//! [`Front`] sends an [`Exchange`] along, and the [`Gate`], which `s3s` asks for permission, notes
-//! them there.
+//! [`Front`] sends an [`Exchange`] along, and the [`Gate`], which `s3s` asks for permission, decides
+//! there what happens: faults before doing happen in the gate, those after doing in the front.
 
+use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use s3s::access::{S3Access, S3AccessContext};
+use s3s::dto::StreamingBlob;
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, S3Result, s3_error};
 
+use crate::faults::{Fault, Plan};
 use crate::log::{Log, Operation, Request};
+
+/// Bytes of a slow body that come at once.
+const SLOW_BYTES: usize = 4 << 10;
 
 /// One request on its way; logged when it goes.
 #[derive(Debug)]
@@ -31,6 +40,7 @@ impl Exchange {
             method: method.to_string(),
             key: String::new(),
             status: None,
+            fault: None,
             began,
             ended: began,
         };
@@ -40,8 +50,8 @@ impl Exchange {
         }
     }
 
-    fn update(&self, change: impl FnOnce(&mut Request)) {
-        change(&mut self.request.lock().unwrap_or_else(PoisonError::into_inner));
+    fn request(&self) -> MutexGuard<'_, Request> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,7 +60,7 @@ struct Entry(Arc<Exchange>);
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.0.update(|request| self.0.log.add(request.clone()));
+        self.0.log.add(self.0.request().clone());
     }
 }
 
@@ -74,11 +84,75 @@ impl Front {
         let exchange = Arc::new(Exchange::new(&self.log, request.method()));
         let entry = Entry(Arc::clone(&exchange));
         request.extensions_mut().insert(Arc::clone(&exchange));
-        let response = self.inner.call(request).await?;
-        exchange.update(|request| request.status = Some(response.status().as_u16()));
+        let done = self.inner.call(request).await?;
+        let fault = exchange.request().fault.clone();
+        let response = spoil(done, fault.as_ref())?;
+        exchange.request().status = Some(response.status().as_u16());
         drop(entry);
         Ok(response)
     }
+}
+
+/// The answer with its fault, if that happens after doing.
+fn spoil(
+    response: http::Response<Body>,
+    fault: Option<&Fault>,
+) -> Result<http::Response<Body>, HttpError> {
+    match fault {
+        // Without an answer hyper closes the connection.
+        Some(Fault::RequestLost | Fault::AnswerLost) => Err(HttpError::new(
+            "the connection is closed, as ordered".into(),
+        )),
+        Some(Fault::AnswerWrong) => s3_error!(InternalError, "an error, as ordered")
+            .to_http_response()
+            .map_err(|error| HttpError::new(Box::new(error))),
+        Some(Fault::BodyCut { after_bytes }) => {
+            Ok(response.map(|body| Body::from(StreamingBlob::wrap(cut(body, *after_bytes)))))
+        }
+        Some(Fault::BodySlow { bytes_per_second }) => {
+            Ok(response.map(|body| Body::from(StreamingBlob::wrap(slow(body, *bytes_per_second)))))
+        }
+        _ => Ok(response),
+    }
+}
+
+/// `body` up to `after_bytes`, then an error.
+fn cut(body: Body, after_bytes: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
+    let mut left = usize::try_from(after_bytes).unwrap_or(usize::MAX);
+    let chunks = body
+        .map_err(io::Error::other)
+        .map_ok(move |mut chunk: Bytes| {
+            chunk.truncate(left);
+            left -= chunk.len();
+            (chunk, left == 0)
+        });
+    chunks.flat_map(|chunk| match chunk {
+        Err(error) => stream::iter(vec![Err(error)]),
+        Ok((chunk, false)) => stream::iter(vec![Ok(chunk)]),
+        Ok((chunk, true)) => {
+            let end = Err(io::Error::other("the body is cut, as ordered"));
+            stream::iter(vec![Ok(chunk), end])
+        }
+    })
+}
+
+/// `body` in small pieces with pauses.
+fn slow(body: Body, bytes_per_second: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + Sync {
+    let pieces = body.map_err(io::Error::other).map_ok(|mut chunk: Bytes| {
+        let mut pieces = Vec::new();
+        while !chunk.is_empty() {
+            let size = chunk.len().min(SLOW_BYTES);
+            pieces.push(Ok(chunk.split_to(size)));
+        }
+        stream::iter(pieces)
+    });
+    pieces
+        .try_flatten()
+        .and_then(move |piece: Bytes| async move {
+            let micros = piece.len() as u64 * 1_000_000 / bytes_per_second.max(1);
+            tokio::time::sleep(Duration::from_micros(micros)).await;
+            Ok(piece)
+        })
 }
 
 impl Service<http::Request<Incoming>> for Front {
@@ -91,9 +165,11 @@ impl Service<http::Request<Incoming>> for Front {
     }
 }
 
-/// Notes what a verified request is about.
+/// Notes what a verified request is about, and does what goes wrong before doing.
 #[derive(Debug)]
-pub(crate) struct Gate;
+pub(crate) struct Gate {
+    pub(crate) plan: Arc<Plan>,
+}
 
 #[async_trait::async_trait]
 impl S3Access for Gate {
@@ -106,13 +182,23 @@ impl S3Access for Gate {
             Some((_, key)) => key.to_owned(),
             None => listed_prefix(context.uri()),
         };
+        let fate = self.plan.decide(operation, &key);
         if let Some(exchange) = context.extensions_mut().get::<Arc<Exchange>>() {
-            exchange.update(|request| {
-                request.operation = operation;
-                request.key = key;
-            });
+            let mut request = exchange.request();
+            request.operation = operation;
+            request.key = key;
+            request.fault.clone_from(&fate.fault);
         }
-        Ok(())
+        if !fate.latency.is_zero() {
+            tokio::time::sleep(fate.latency).await;
+        }
+        match fate.fault {
+            Some(Fault::SlowDown) => Err(s3_error!(SlowDown)),
+            Some(Fault::Conflict) => Err(s3_error!(ConditionalRequestConflict)),
+            // The front closes the connection in place of this answer, too.
+            Some(Fault::Refused | Fault::RequestLost) => Err(s3_error!(InternalError)),
+            _ => Ok(()),
+        }
     }
 }
 

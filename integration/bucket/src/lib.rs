@@ -22,6 +22,7 @@
 //! Docs: the S3 API reference; what stores leave out or do otherwise is `Observed` of those stores.
 
 mod content;
+mod faults;
 mod front;
 mod listing;
 mod log;
@@ -31,6 +32,7 @@ mod service;
 mod store;
 mod upload;
 
+pub use faults::{Fault, Faults, Rule};
 pub use log::{Operation, Request, sequential};
 pub use options::{Conditions, Options};
 pub use server::{ObjectInfo, Server, StartError};

@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use crate::faults::Fault;
+
 /// Requests that are remembered.
 const LOG_REQUESTS_MAX: usize = 1 << 18;
 
@@ -70,6 +72,8 @@ pub struct Request {
     pub key: String,
     /// The status it was answered with; none if the connection was closed instead.
     pub status: Option<u16>,
+    /// What went wrong with it on purpose, latency apart.
+    pub fault: Option<Fault>,
     /// When its head had arrived, on a clock that ticks with every event of the server.
     pub began: u64,
     /// When it was answered, on the same clock. The body of the answer may still be on its way.

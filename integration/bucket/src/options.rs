@@ -4,6 +4,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::faults::Faults;
+
 /// The least size of a part that is not the last.
 ///
 /// Docs: the S3 user guide, multipart upload limits.
@@ -45,6 +47,8 @@ pub struct Options {
     pub part_bytes_min: u64,
     /// Seconds that the server's clock, which stamps objects, is ahead of the machine's.
     pub clock_skew_seconds: i64,
+    /// What goes wrong from the start.
+    pub faults: Faults,
     /// Whether requests are logged. Off for benches.
     pub log: bool,
 }
@@ -62,6 +66,7 @@ impl Default for Options {
             equal_parts: false,
             part_bytes_min: PART_BYTES_MIN,
             clock_skew_seconds: 0,
+            faults: Faults::none(),
             log: true,
         }
     }

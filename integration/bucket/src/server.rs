@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::content::Spool;
+use crate::faults::{Faults, Plan};
 use crate::front::{Front, Gate};
 use crate::log::{Log, Request};
 use crate::options::Options;
@@ -54,6 +55,7 @@ pub struct Server {
     address: SocketAddr,
     service: Service,
     log: Arc<Log>,
+    plan: Arc<Plan>,
     /// Ends the thread when dropped.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -69,6 +71,8 @@ impl Server {
         let spool = Spool::new(options.directory.as_deref()).map_err(StartError::Directory)?;
         let service = Service::new(&options, spool);
         let log = Arc::new(Log::new(options.log));
+        let plan = Arc::new(Plan::default());
+        plan.set(options.faults.clone());
         let listen = |error| StartError::Listen(options.address, error);
         let listener = std::net::TcpListener::bind(options.address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
@@ -82,7 +86,7 @@ impl Server {
             let _context = runtime.enter();
             TcpListener::from_std(listener).map_err(listen)?
         };
-        let front = Front::new(protocol(&options, &service), Arc::clone(&log));
+        let front = Front::new(protocol(&options, &service, &plan), Arc::clone(&log));
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("bucket".to_owned())
@@ -102,6 +106,7 @@ impl Server {
             address,
             service,
             log,
+            plan,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -130,6 +135,11 @@ impl Server {
     /// The secret of that key.
     pub fn secret_key(&self) -> &str {
         &self.options.secret_key
+    }
+
+    /// Replaces all faults; what rules have counted begins anew.
+    pub fn faults(&self, faults: Faults) {
+        self.plan.set(faults);
     }
 
     /// The requests that ended since the start or the last [`clear_log`](Self::clear_log), in the
@@ -182,13 +192,15 @@ impl Drop for Server {
 }
 
 /// S3 with signatures over `service`.
-fn protocol(options: &Options, service: &Service) -> S3Service {
+fn protocol(options: &Options, service: &Service, plan: &Arc<Plan>) -> S3Service {
     let mut builder = S3ServiceBuilder::new(service.clone());
     builder.set_auth(SimpleAuth::from_single(
         options.access_key.as_str(),
         options.secret_key.as_str(),
     ));
-    builder.set_access(Gate);
+    builder.set_access(Gate {
+        plan: Arc::clone(plan),
+    });
     builder.build()
 }
 

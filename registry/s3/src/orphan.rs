@@ -17,7 +17,7 @@ pub(crate) async fn placed(
     bucket: &Bucket,
     after: Option<&Location>,
 ) -> Result<Vec<Placed>, StorageError> {
-    let mut after = after.map(|location| location.to_string());
+    let mut after = after.map(ToString::to_string);
     loop {
         let asked = bucket.records.list_objects_v2();
         let asked = asked
@@ -28,11 +28,6 @@ pub(crate) async fn placed(
         let answer = asked.send().await;
         let answer = answer.map_err(|error| bucket.failed("list", KNOWN, &error))?;
         let objects = answer.contents();
-        let keys = || {
-            objects
-                .iter()
-                .filter_map(|object| bucket.key(object.key()?))
-        };
         let placed: Vec<Placed> = objects
             .iter()
             .filter_map(|object| {
@@ -46,11 +41,12 @@ pub(crate) async fn placed(
                 })
             })
             .collect();
-        if !placed.is_empty() || answer.is_truncated() != Some(true) {
+        if !placed.is_empty() || objects.is_empty() || answer.is_truncated() != Some(true) {
             return Ok(placed);
         }
         // A whole page of what is not ours.
-        after = keys().last().map(str::to_owned);
+        let last = objects.last().and_then(|object| bucket.key(object.key()?));
+        after = last.map(str::to_owned);
     }
 }
 

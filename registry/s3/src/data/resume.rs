@@ -109,7 +109,7 @@ mod tests {
             stale: vec![key; 128],
             ..State::default()
         };
-        state.set_inline(&[7; INLINE_MAX_BYTES]);
+        state.set_inline(&vec![7; INLINE_MAX_BYTES]);
         let text = serde_json::to_vec(&state.write()).unwrap();
         assert!(text.len() < Resume::SIZE_MAX_BYTES, "{}", text.len());
         assert_eq!(State::read(&state.write(), 0).unwrap(), Some(state));

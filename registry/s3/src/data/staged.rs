@@ -53,25 +53,25 @@ pub(super) struct BucketStaged {
 impl BucketStaged {
     /// Opens what `stage` says.
     pub(super) fn open(shared: &Arc<Shared>, stage: Stage) -> Result<Self, StorageError> {
-        let state = State::read(&stage.resume, stage.offset)?;
+        let found = State::read(&stage.resume, stage.offset)?;
         let lost = || StorageError::Missing("hash state of an upload".into());
-        let hash = match (&state, &stage.session) {
+        let hash = match (&found, &stage.session) {
             (None, None) => Hash::fast(stage.algorithm),
             (None, Some(_)) => Hash::new(stage.algorithm),
-            (Some(state), _) => state
+            (Some(old), _) => old
                 .hash
                 .as_deref()
                 .and_then(|text| Hash::restore(stage.algorithm, text))
                 .ok_or_else(lost)?,
         };
-        let state = match state {
-            Some(state) => state,
+        let old = match found {
+            Some(old) => old,
             None => State {
                 part_bytes: part_bytes(shared, stage.expected_bytes.unwrap_or_default()),
                 ..State::default()
             },
         };
-        let inline = state.inline()?;
+        let inline = old.inline()?;
         let resumed = |progress| Multipart::resume(&shared.bucket, progress);
         Ok(Self {
             shared: Arc::clone(shared),
@@ -82,11 +82,11 @@ impl BucketStaged {
             expected: stage
                 .expected_bytes
                 .map(|more| stage.offset.saturating_add(more)),
-            part_bytes: usize::try_from(state.part_bytes).map_err(|_| lost())?,
-            upload: state.upload.map(resumed),
-            tail: Tail::new(&shared.pool, state.scraps, inline),
-            stale: state.stale,
-            sealed: state.sealed,
+            part_bytes: usize::try_from(old.part_bytes).map_err(|_| lost())?,
+            upload: old.upload.map(resumed),
+            tail: Tail::new(&shared.pool, old.scraps, inline),
+            stale: old.stale,
+            sealed: old.sealed,
             saved: (stage.offset, Instant::now()),
             is_published: false,
         })

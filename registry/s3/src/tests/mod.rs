@@ -2,6 +2,9 @@
 //! Records against a real server: what every implementation must do, and what only a network can do
 //! to one.
 
+mod faults;
+mod journeys;
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use bucket::{Conditions, Options, Server};

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The server as the S3 SDK sees it.
+
+mod bodies;
+mod conditions;
+mod faults;
+mod lists;
+mod multipart;
+mod setting;
