@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oci::Digest;
-use registry::storage::data::{Answer, Bytes, Data, Guard, Location, Publication, Stage, Staged};
+use registry::storage::data::{
+    Answer, Bytes, Data, Guard, Location, Publication, Resume, Stage, Staged,
+};
 use registry::storage::key::SESSIONS;
 use registry::storage::meta::{Condition, Listed, Meta, Version, Write};
 use registry::storage::{Backend, SessionId, StorageError};
