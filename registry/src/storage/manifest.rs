@@ -280,6 +280,7 @@ impl Store {
                 }
                 (old.incarnation, Some(version))
             }
+            Some((old, _, version)) if old.state.is_there() => (old.incarnation, Some(version)),
             Some((_, _, version)) => (incarnation(), Some(version)),
         };
         let Some(publication) = publication else {
@@ -420,7 +421,7 @@ pub fn subject(document: &Document) -> Option<&Descriptor> {
 }
 
 /// Returns what a document refers to, in its order; not the subject, which need not exist.
-pub(super) fn references(document: &Document) -> Vec<&Descriptor> {
+pub(crate) fn references(document: &Document) -> Vec<&Descriptor> {
     match document {
         Document::Manifest(manifest, _) => std::iter::once(&manifest.config)
             .chain(&manifest.layers)

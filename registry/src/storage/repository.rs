@@ -86,16 +86,25 @@ impl Store {
             };
             match membership.state {
                 State::Live => return Ok(Some((membership, version))),
-                State::Dead | State::Quarantined => return Ok(None),
-                State::Condemned => {
-                    membership.state = State::Live;
-                    membership.nonce = nonce();
-                    membership.at = self.now();
-                    let bytes = record::encode(&membership);
-                    let put = Write::Put(key.clone(), bytes, Condition::Is(version));
-                    self.write_or_lose(vec![put]).await?;
+                State::Dead => return Ok(None),
+                State::Condemned => {}
+                State::Quarantined => {
+                    // Its marker has kept the content from the collector all the time, so bytes
+                    // that somebody has brought since are this repository's too.
+                    let content = self.read::<Content>(&key::content(digest)).await?;
+                    let content = content.filter(|(content, _)| content.state.is_readable());
+                    let Some((content, _)) = content else {
+                        return Ok(None);
+                    };
+                    membership.location = content.location;
                 }
             }
+            membership.state = State::Live;
+            membership.nonce = nonce();
+            membership.at = self.now();
+            let bytes = record::encode(&membership);
+            let put = Write::Put(key.clone(), bytes, Condition::Is(version));
+            self.write_or_lose(vec![put]).await?;
         }
         Err(StorageError::Contended(key))
     }
@@ -203,6 +212,35 @@ impl Store {
         Err(StorageError::Contended(digest.to_string()))
     }
 
+    /// Gives `name` the blob `digest` if its content is there already; false if not. For whoever
+    /// has the bytes at hand and need not send them.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the metadata reports.
+    pub(crate) async fn share(&self, name: &Name, digest: &Digest) -> Result<bool, StorageError> {
+        for _ in 0..RACES_MAX {
+            let Some((content, _)) = self.read::<Content>(&key::content(digest)).await? else {
+                return Ok(false);
+            };
+            let size_bytes = content.size_bytes;
+            let mut steps = Vec::with_capacity(4);
+            let Some(location) = self.claim_content(digest, None, &mut steps).await? else {
+                return Ok(false);
+            };
+            let found = Found {
+                size_bytes,
+                location,
+            };
+            self.claim_membership(name, digest, &found, Origin::Upload, &mut steps)
+                .await?;
+            if self.write_or_lose(steps).await? {
+                return Ok(true);
+            }
+        }
+        Err(StorageError::Contended(digest.to_string()))
+    }
+
     /// Returns repositories that have, or had until just now, the blob `digest`; at most a few
     /// hundred.
     ///
@@ -229,7 +267,7 @@ impl Store {
             let Some((mut membership, version)) = self.read::<Membership>(&key).await? else {
                 return Ok(false);
             };
-            if !membership.state.is_readable() {
+            if !membership.state.is_there() {
                 return Ok(false);
             }
             let marker = key::marker(digest, name, membership.size_bytes, &membership.incarnation);
@@ -318,6 +356,7 @@ impl Store {
                 }
                 (old.incarnation, Some(version))
             }
+            Some((old, version)) if old.state.is_there() => (old.incarnation, Some(version)),
             Some((_, version)) => (incarnation(), Some(version)),
         };
         let marker = key::marker(digest, name, found.size_bytes, &incarnation);

@@ -38,6 +38,7 @@ mod content;
 #[cfg(test)]
 mod explore;
 mod manifest;
+mod marker;
 mod membership;
 mod pages;
 mod report;
@@ -45,6 +46,8 @@ mod report;
 mod tests;
 mod view;
 
+pub(in crate::storage) use marker::Marker;
+pub(in crate::storage) use pages::Pages;
 pub use report::{GcReport, Level};
 
 use serde::{Deserialize, Serialize};
@@ -55,7 +58,6 @@ use super::meta::{Condition, Listed, Version, Write};
 use super::record;
 use super::store::Store;
 use crate::endpoint::Name;
-use pages::Pages;
 
 /// What goes, and how far a cycle looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
