@@ -23,7 +23,10 @@ mod print;
 mod prune;
 mod pull;
 mod push;
+mod registry_fsck;
 mod registry_gc;
+mod registry_import;
+mod registry_scrub;
 mod rmi;
 mod rule_page;
 mod run;
@@ -78,6 +81,9 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Logout(args) => login::sign_out(&args, &session),
         Command::Registry(RegistryCommand::Serve(args)) => serve::run(&args, &session),
         Command::Registry(RegistryCommand::Gc(args)) => registry_gc::run(&args, &session),
+        Command::Registry(RegistryCommand::Scrub(args)) => registry_scrub::run(&args, &session),
+        Command::Registry(RegistryCommand::Fsck(args)) => registry_fsck::run(&args, &session),
+        Command::Registry(RegistryCommand::Import(args)) => registry_import::run(&args, &session),
         Command::System(SystemCommand::Prune(args)) | Command::Prune(args) => {
             prune::run(&args, &session)
         }

@@ -42,7 +42,7 @@ const TAGS_PER_WRITE: usize = 100;
 /// Why an import stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ImportError {
+pub enum ImportRegistryError {
     /// The source cannot be read.
     #[error("cannot read {0}")]
     Source(PathBuf, #[source] io::Error),
@@ -75,7 +75,7 @@ struct Importer<'a> {
 ///
 /// # Errors
 ///
-/// [`ImportError`]. What cannot be taken over for a reason of its own is in the report.
+/// [`ImportRegistryError`]. What cannot be taken over for a reason of its own is in the report.
 ///
 /// # Cancellation
 ///
@@ -84,10 +84,10 @@ pub async fn import(
     store: &Store,
     path: &Path,
     is_trusted: bool,
-) -> Result<ImportReport, ImportError> {
-    let failed = |error| ImportError::Source(path.to_owned(), error);
+) -> Result<ImportReport, ImportRegistryError> {
+    let failed = |error| ImportRegistryError::Source(path.to_owned(), error);
     let source = Source::open(path).map_err(failed)?;
-    let source = source.ok_or_else(|| ImportError::Unknown(path.to_owned()))?;
+    let source = source.ok_or_else(|| ImportRegistryError::Unknown(path.to_owned()))?;
     let mut importer = Importer {
         store,
         source: Arc::new(source),
@@ -108,7 +108,7 @@ pub async fn import(
 }
 
 impl Importer<'_> {
-    async fn repository(&mut self, found: Found) -> Result<(), ImportError> {
+    async fn repository(&mut self, found: Found) -> Result<(), ImportRegistryError> {
         self.report.repositories += 1;
         let name = &found.name;
         let this = &*self;
@@ -162,7 +162,7 @@ impl Importer<'_> {
     }
 
     /// Puts images first and indexes after what they list, each with its tags.
-    async fn manifests(&mut self, found: Found) -> Result<(), ImportError> {
+    async fn manifests(&mut self, found: Found) -> Result<(), ImportRegistryError> {
         let name = &found.name;
         let mut tags: BTreeMap<Digest, Vec<Tag>> = BTreeMap::new();
         for (tag, digest) in found.tags {
@@ -214,7 +214,7 @@ impl Importer<'_> {
         digest: &Digest,
         media_type: Option<MediaType>,
         tags: Vec<Tag>,
-    ) -> Result<(), ImportError> {
+    ) -> Result<(), ImportRegistryError> {
         let document = match self.document(name, digest, media_type.as_ref()) {
             Ok(document) => document,
             Err(why) => {

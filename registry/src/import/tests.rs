@@ -10,7 +10,7 @@ use oci::{Digest, sha256};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{ImportError, ImportReport, import};
+use super::{ImportRegistryError, ImportReport, import};
 use crate::endpoint::Name;
 use crate::storage::data::Bytes;
 use crate::storage::disk;
@@ -307,12 +307,12 @@ async fn what_is_no_registry_is_refused() {
     let store = pair.store().await;
     let refused = import(&store, &pair.source, false).await;
     assert!(
-        matches!(refused, Err(ImportError::Unknown(_))),
+        matches!(refused, Err(ImportRegistryError::Unknown(_))),
         "{refused:?}"
     );
     let refused = import(&store, &pair.source.join("absent"), false).await;
     assert!(
-        matches!(refused, Err(ImportError::Source(..))),
+        matches!(refused, Err(ImportRegistryError::Source(..))),
         "{refused:?}"
     );
 }

@@ -106,12 +106,11 @@ impl Scrubber<'_> {
             return self.damaged_manifest(name, digest, header, version).await;
         }
         let marker = key::marker(&digest, name, header.size_bytes, &header.incarnation);
-        let is_restored = self
-            .restore(marker, Vec::new(), &line.key, version.clone())
+        self.restore(marker, Vec::new(), &line.key, version.clone())
             .await?;
         let content = self.store.read::<Content>(&key::content(&digest)).await?;
         let is_live = content.is_some_and(|(content, _)| content.state.is_readable());
-        if !is_live && !is_restored {
+        if !is_live {
             let remedy = self.remedy(Remedy::Healed);
             if remedy == Remedy::Healed {
                 self.store.heal_from_manifest(&digest).await?;
@@ -138,8 +137,7 @@ impl Scrubber<'_> {
             tag_condition: Condition::Any,
         };
         let descriptor = record::encode(&referrer_descriptor(&put));
-        self.restore(entry, descriptor, &line.key, version).await?;
-        Ok(())
+        self.restore(entry, descriptor, &line.key, version).await
     }
 
     /// Writes the bytes of a manifest's record again from its content, or takes it out of sight.
@@ -246,20 +244,20 @@ impl Scrubber<'_> {
     }
 
     /// Writes the entry `key` unless it is there, and looks at the record that it supports after
-    /// that; true if it was missing and is there now.
+    /// that.
     async fn restore(
         &mut self,
         key: String,
         value: Vec<u8>,
         supported: &str,
         version: Version,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<(), StorageError> {
         if self.store.meta.get(&key).await?.is_some() {
-            return Ok(false);
+            return Ok(());
         }
         if self.policy.dry_run {
             self.report.entries_restored += 1;
-            return Ok(true);
+            return Ok(());
         }
         let steps = vec![
             Write::Put(key, value, Condition::Absent),
@@ -269,7 +267,7 @@ impl Scrubber<'_> {
         // publishers leave too, and the next thorough look removes it.
         let is_written = self.store.write_or_lose(steps).await?;
         self.report.entries_restored += u64::from(is_written);
-        Ok(is_written)
+        Ok(())
     }
 
     /// Removes reverse entries whose tag points elsewhere.
