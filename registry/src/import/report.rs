@@ -39,6 +39,10 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers hand over names and errors that they made for this alone"
+    )]
     pub(super) fn skip(&mut self, what: impl ToString, why: impl ToString) {
         if self.skipped.len() >= SKIPPED_MAX {
             self.skipped_left_out += 1;
