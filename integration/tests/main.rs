@@ -14,6 +14,7 @@
 //! | `faults` | `kill -9` at any moment loses nothing that was acknowledged |
 //! | `platforms` | indexes, cross-builds, steps for other processors |
 //! | `privileged` | what RUN steps may and may not do, as root and as an ordinary user |
+//! | `repair` | a registry is scrubbed, rebuilt, and imported from distribution |
 //! | `rules_of_cache` | what finds a recorded step, by the same numbers |
 //! | `rules_of_run` | RUN rule by rule, by the numbers of `docs/dockerfile.md` |
 //! | `tutorials` | Dockerfiles as tutorials show them, unchanged, on Debian base images |
@@ -42,6 +43,8 @@ mod interop;
 mod platforms;
 #[cfg(test)]
 mod privileged;
+#[cfg(test)]
+mod repair;
 #[cfg(test)]
 mod rules_of_cache;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! Data order: an [`endpoint::Resource`] is what a path names; [`error`] is how either side says
 //! no; [`client`] moves images over it; [`server`] answers from [`storage`], which keeps bytes
-//! (`Data`) apart from names (`Meta`).
+//! (`Data`) apart from names (`Meta`); [`import`] fills it from another registry's files.
 //!
 //! Depends on `oci` alone. Does not know builds, caches or processes.
 //!
@@ -12,6 +12,7 @@
 pub mod client;
 pub mod endpoint;
 pub mod error;
+pub mod import;
 pub mod server;
 pub mod settings;
 pub mod storage;

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::value::parse_duration;
+use super::value::{parse_bytes, parse_duration};
 
 /// Run a registry.
 #[derive(Subcommand, Clone, Debug)]
@@ -19,6 +19,12 @@ pub(crate) enum RegistryCommand {
     /// Work with the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for damage in a registry that is not being served, and mend what can be mended
+    Scrub(ScrubArgs),
+    /// Check the directory of a registry that is not being served; make its database again
+    Fsck(FsckArgs),
+    /// Take over what another registry keeps in a directory
+    Import(RegistryImportArgs),
 }
 
 /// Work with the configuration of a registry.
@@ -91,6 +97,80 @@ pub(crate) struct CheckArgs {
     /// Print the configuration in force as TOML, with where each value comes from
     #[arg(long)]
     pub(crate) print: bool,
+}
+
+/// Flags of `kiln registry scrub`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ScrubArgs {
+    /// Directory with the registry's content [default: ROOT/registry]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) storage: Option<PathBuf>,
+    /// How closely to look: at records, also at the sizes of files, also at their bytes
+    #[arg(long, value_name = "LEVEL", default_value = "bytes")]
+    pub(crate) level: ScrubLevelArg,
+    /// Read at most so many bytes in a second
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) rate: Option<u64>,
+    /// Stop after so many bytes; the next scrub goes on there
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) max_bytes: Option<u64>,
+    /// How old something that belongs to nothing must be before it is removed
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+    pub(crate) grace: Duration,
+    /// Only say what is damaged
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `kiln registry fsck`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FsckArgs {
+    /// Directory with the registry's content [default: ROOT/registry]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) storage: Option<PathBuf>,
+    /// Make the database again from the journal and the files; the old one is kept beside it
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+    /// How closely to look: at records, also at the sizes of files, also at their bytes
+    #[arg(long, value_name = "LEVEL", default_value = "sizes")]
+    pub(crate) level: ScrubLevelArg,
+    /// How old something that belongs to nothing must be before it is removed
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+    pub(crate) grace: Duration,
+    /// Only say what is damaged
+    #[arg(long, conflicts_with = "rebuild")]
+    pub(crate) dry_run: bool,
+}
+
+/// How closely to look for damage.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum ScrubLevelArg {
+    /// At the records alone
+    Names,
+    /// Also whether all bytes are there
+    Sizes,
+    /// Also whether they are the right ones
+    Bytes,
+}
+
+/// Flags of `kiln registry import`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RegistryImportArgs {
+    /// Storage directory of distribution, or of zot
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: PathBuf,
+    /// Directory with the registry's content [default: ROOT/registry]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) storage: Option<PathBuf>,
+    /// Believe the digests of blobs that need not be copied
+    #[arg(long)]
+    pub(crate) trust: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Sign in to a registry.

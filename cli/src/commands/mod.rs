@@ -24,7 +24,10 @@ mod prune;
 mod pull;
 mod push;
 mod registry_config;
+mod registry_fsck;
 mod registry_gc;
+mod registry_import;
+mod registry_scrub;
 mod registry_settings;
 mod rmi;
 mod rule_page;
@@ -83,6 +86,9 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Registry(RegistryCommand::Config(ConfigCommand::Check(args))) => {
             registry_config::run(&args, &session)
         }
+        Command::Registry(RegistryCommand::Scrub(args)) => registry_scrub::run(&args, &session),
+        Command::Registry(RegistryCommand::Fsck(args)) => registry_fsck::run(&args, &session),
+        Command::Registry(RegistryCommand::Import(args)) => registry_import::run(&args, &session),
         Command::System(SystemCommand::Prune(args)) | Command::Prune(args) => {
             prune::run(&args, &session)
         }

@@ -10,7 +10,9 @@ use builder::{OpenBuilderError, PruneCacheError};
 use oci::layout::{BlobError, FindError, GcError, IndexError, OpenLayoutError};
 use oci::{ImageError, ParseReferenceError};
 use registry::client::{LoginError, PullError, PushError, TransportError};
+use registry::import::ImportRegistryError;
 use registry::server::ServeError;
+use registry::storage::StorageError;
 
 use super::{Exit, Failure};
 
@@ -36,6 +38,8 @@ always! {
     ParseReferenceError => Exit::Usage,
     TransportError => Exit::Network,
     ServeError => Exit::Store,
+    StorageError => Exit::Store,
+    ImportRegistryError => Exit::Store,
 }
 
 impl Failure {

@@ -94,6 +94,8 @@ impl From<StorageError> for ApiError {
             | StorageError::Io { .. }
             | StorageError::InUse(_)
             | StorageError::UnknownLayout { .. }
+            | StorageError::DatabaseLost(_)
+            | StorageError::NoRegistry(_)
             | StorageError::Meta(_)
             | StorageError::BadRecord { .. } => (ErrorCode::Unknown, "internal error"),
         };

@@ -158,6 +158,17 @@ pub struct Placed {
     pub written_at: u64,
 }
 
+/// A file of another program, to be taken over as published bytes.
+#[derive(Debug)]
+pub struct Adopted {
+    /// The file, open for reading; a regular one.
+    pub file: std::fs::File,
+    /// What it is said to be.
+    pub digest: Digest,
+    /// Whether the digest is believed where no byte has to be copied.
+    pub is_trusted: bool,
+}
+
 /// Bytes on their way in: appended any number of times, then published or dropped.
 ///
 /// Dropping leaves a session's bytes up to the last checkpoint, and of anonymous ones nothing.
@@ -278,5 +289,42 @@ pub trait Data: fmt::Debug + Send + Sync + 'static {
     fn sweep(&self, before: u64) -> Answer<'_, usize> {
         let _: u64 = before;
         Box::pin(async { Ok(0) })
+    }
+
+    /// Returns how many bytes are at `location`, without reading them; none if that is not to be
+    /// had.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Missing`] if nothing is at `location`.
+    fn size<'a>(&'a self, location: &'a Location) -> Answer<'a, Option<u64>> {
+        let _ = location;
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Takes damaged bytes out of the way, under the guard of `location`: from then on publishing
+    /// there writes anew, and reading finds nothing. A store may keep them for people to look at.
+    fn set_aside<'a>(&'a self, location: &'a Location, guard: &'a Guard) -> Answer<'a, ()> {
+        self.delete(location, guard)
+    }
+
+    /// Returns the first published bytes after the location `after` (empty: from the first) in an
+    /// order of the store's own; none at the end.
+    ///
+    /// Only of stores whose locations can be used again, so that publishing holds a guard: there
+    /// whoever has the guard sees the record that names the bytes, or nobody ever will. Others
+    /// answer with nothing.
+    fn published<'a>(&'a self, after: &'a str) -> Answer<'a, Vec<Placed>> {
+        let _ = after;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Publishes the bytes of a file that somebody else wrote, without copying them if possible.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::WrongDigest`] if it has other bytes; nothing becomes visible then.
+    fn adopt(&self, adopted: Adopted) -> Answer<'_, Publication> {
+        Box::pin(super::adopt::copy(self, adopted))
     }
 }

@@ -42,6 +42,12 @@ pub enum StorageError {
         /// What we know.
         known: u32,
     },
+    /// The database is gone; what it held can be had from the journal and the files.
+    #[error("{0} is lost, but not its journal: rebuild it with `kiln registry fsck --rebuild`")]
+    DatabaseLost(PathBuf),
+    /// There is no registry in the directory.
+    #[error("{0} holds no registry")]
+    NoRegistry(PathBuf),
     /// The metadata database failed.
     #[error("metadata database failed")]
     Meta(#[source] Arc<rusqlite::Error>),

@@ -12,6 +12,7 @@
 //! n/<repo>                                         nonce, rewritten on every change
 //! g/settled/<repo>                                 how far garbage collection has looked
 //! g/turn                                           which replica collects garbage
+//! g/scrub                                          which bytes were verified last
 //! u/<session>                                      upload session
 //! meta/instance                                    signing secret
 //! ```
@@ -38,6 +39,8 @@ pub const MARKERS: &str = "k/";
 pub const BLOB_INCARNATION: &str = "b";
 /// What the incarnation of a manifest starts with.
 pub const MANIFEST_INCARNATION: &str = "m";
+/// Where scrubbing notes which bytes it verified last.
+pub const SCRUBBED: &str = "g/scrub";
 /// What every repository's change marker starts with.
 pub const REPOSITORIES: &str = "n/";
 
@@ -100,6 +103,22 @@ pub fn tags_on(name: &Name, digest: &Digest) -> String {
 /// Returns the key of the reverse entry of `tag` on `digest`.
 pub fn tag_on(name: &Name, digest: &Digest, tag: &Tag) -> String {
     format!("{}{tag}", tags_on(name, digest))
+}
+
+/// Returns what all reverse entries of tags of a repository start with.
+pub fn tag_entries(name: &Name) -> String {
+    format!("l/{name}/@x/")
+}
+
+/// Returns what all referrers of a repository start with.
+pub fn all_referrers(name: &Name) -> String {
+    format!("l/{name}/@r/")
+}
+
+/// Returns the digest in a part of a key of the form `<alg><separator><hex>`.
+pub fn digest_in(part: &str, separator: char) -> Option<Digest> {
+    let (algorithm, hex) = part.split_once(separator)?;
+    format!("{algorithm}:{hex}").parse().ok()
 }
 
 /// Returns what all referrers of `subject` start with.

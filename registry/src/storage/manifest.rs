@@ -348,7 +348,7 @@ impl Store {
         let (incarnation, version) = match (&records.manifest, early) {
             (None, None) => (incarnation(), None),
             (None, Some(early)) => (early.incarnation.clone(), None),
-            (Some((old, version)), _) if old.state.is_readable() => {
+            (Some((old, version)), _) if old.state.is_there() => {
                 (old.incarnation.clone(), Some(version.clone()))
             }
             (Some((_, version)), _) => (incarnation(), Some(version.clone())),
@@ -537,7 +537,7 @@ pub fn subject(document: &Document) -> Option<&Descriptor> {
 }
 
 /// Returns what a document refers to, in its order; not the subject, which need not exist.
-pub(super) fn references(document: &Document) -> Vec<&Descriptor> {
+pub(crate) fn references(document: &Document) -> Vec<&Descriptor> {
     match document {
         Document::Manifest(manifest, _) => std::iter::once(&manifest.config)
             .chain(&manifest.layers)

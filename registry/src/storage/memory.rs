@@ -111,6 +111,8 @@ struct Content {
     staged: BTreeMap<SessionId, Vec<u8>>,
     keys: u64,
     removed: u64,
+    #[cfg(test)]
+    damaged: std::collections::HashSet<Location>,
 }
 
 /// Bytes in memory.
@@ -124,6 +126,22 @@ impl MemoryData {
     /// Returns how many published byte strings there are.
     pub(crate) fn published(&self) -> usize {
         lock(&self.content).published.len()
+    }
+
+    /// Changes the first byte of what lies at `location`.
+    pub(crate) fn damage(&self, location: &Location) {
+        let mut content = lock(&self.content);
+        content.removed += 1;
+        content.damaged.insert(location.clone());
+        let bytes = content.published.get_mut(location).expect("it is there");
+        let mut changed = bytes.to_vec();
+        changed[0] ^= 1;
+        *bytes = changed.into();
+    }
+
+    /// Tells whether [`Self::damage`] was there.
+    pub(crate) fn is_damaged(&self, location: &Location) -> bool {
+        lock(&self.content).damaged.contains(location)
     }
 
     /// Returns how often anything was published or removed.
@@ -225,6 +243,16 @@ impl Data for MemoryData {
             let piece = bytes.slice(at(range.start)..at(range.end));
             Ok(data::Bytes::Whole(piece))
         })
+    }
+
+    fn size<'a>(&'a self, location: &'a Location) -> Answer<'a, Option<u64>> {
+        let content = lock(&self.content);
+        let size = content
+            .published
+            .get(location)
+            .map(|bytes| bytes.len() as u64);
+        let size = size.ok_or_else(|| StorageError::Missing(location.to_string()));
+        Box::pin(async move { size.map(Some) })
     }
 
     fn lock<'a>(&'a self, _: &'a Location) -> Answer<'a, Guard> {

@@ -8,7 +8,7 @@
 //! [`Store`] joins the traits; [`disk`] implements them on one directory, [`memory`] in a double for
 //! tests, the crate `registry-s3` in a bucket. All run the suite in `contract`.
 //! [`gc`] removes what nothing refers to; its protocol has a publisher's half in `repository` and
-//! `manifest`.
+//! `manifest`. [`scrub`] finds what is damaged and mends what can be mended.
 //!
 //! Invariants
 //! 1. Content first, pointers later; on delete pointers first, content later.
@@ -17,6 +17,7 @@
 //!
 //! Ours: no specification covers this; `docs/registry.md` has the layout and the guarantees.
 
+mod adopt;
 #[expect(clippy::unwrap_used, reason = "tests, of other crates too")]
 pub mod contract;
 pub mod data;
@@ -30,6 +31,7 @@ pub mod meta;
 pub mod record;
 pub mod referrer;
 pub mod repository;
+pub mod scrub;
 pub mod session;
 pub mod store;
 pub mod tag;
@@ -38,12 +40,15 @@ mod tests;
 mod unpublish;
 pub mod upload;
 
-pub use data::{Answer, Bytes, Data, Guard, Location, Placed, Publication, Resume, Staged, Stream};
+pub use data::{
+    Adopted, Answer, Bytes, Data, Guard, Location, Placed, Publication, Resume, Staged, Stream,
+};
 pub use error::StorageError;
 pub use gc::{GcPolicy, GcReport, Turns};
 pub use manifest::{ManifestPut, PutManifestError, StoredManifest};
 pub use meta::{Condition, Listed, Meta, Version, Write};
 pub use repository::{Blob, Mounted};
+pub use scrub::{ScrubLevel, ScrubPolicy, ScrubReport};
 pub use session::SessionId;
 pub use store::{Backend, Clock, SparsePolicy, Store, nonce};
 pub use tag::StoredTag;

@@ -8,7 +8,8 @@
 //!
 //! State machine: absent → live → condemned → dead, and from any of them back to live by a
 //! publisher. Only the collector ([`super::gc`]) condemns; a publisher that meets a condemned record
-//! rescues it.
+//! rescues it. Only scrubbing ([`super::scrub`]) quarantines, from live or condemned: readers find
+//! nothing then; whoever brings the bytes again makes it live, in the same incarnation.
 
 use oci::{Algorithm, Descriptor, Digest};
 use serde::de::DeserializeOwned;
@@ -35,6 +36,11 @@ impl State {
     /// Tells whether readers get it: a condemned record is still good.
     pub fn is_readable(self) -> bool {
         matches!(self, Self::Live | Self::Condemned)
+    }
+
+    /// Tells whether it is something to be had, or to be had again once its bytes are back.
+    pub fn is_there(self) -> bool {
+        self != Self::Dead
     }
 }
 

@@ -127,16 +127,25 @@ impl Store {
             };
             match membership.state {
                 State::Live => return Ok(Some((membership, version))),
-                State::Dead | State::Quarantined => return Ok(None),
-                State::Condemned => {
-                    membership.state = State::Live;
-                    membership.nonce = nonce();
-                    membership.at = self.now();
-                    let bytes = record::encode(&membership);
-                    let put = Write::Put(key.clone(), bytes, Condition::Is(version));
-                    self.write_or_lose(vec![put]).await?;
+                State::Dead => return Ok(None),
+                State::Condemned => {}
+                State::Quarantined => {
+                    // Its marker has kept the content from the collector all the time, so bytes
+                    // that somebody has brought since are this repository's too.
+                    let content = self.read::<Content>(&key::content(digest)).await?;
+                    let content = content.filter(|(content, _)| content.state.is_readable());
+                    let Some((content, _)) = content else {
+                        return Ok(None);
+                    };
+                    membership.location = content.location;
                 }
             }
+            membership.state = State::Live;
+            membership.nonce = nonce();
+            membership.at = self.now();
+            let bytes = record::encode(&membership);
+            let put = Write::Put(key.clone(), bytes, Condition::Is(version));
+            self.write_or_lose(vec![put]).await?;
         }
         Err(StorageError::Contended(key))
     }
@@ -323,6 +332,35 @@ impl Store {
         Err(StorageError::Contended(digest.to_string()))
     }
 
+    /// Gives `name` the blob `digest` if its content is there already; false if not. For whoever
+    /// has the bytes at hand and need not send them.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the metadata reports.
+    pub(crate) async fn share(&self, name: &Name, digest: &Digest) -> Result<bool, StorageError> {
+        for _ in 0..RACES_MAX {
+            let look = self.look(name, digest).await?;
+            let Some(size_bytes) = look.content.as_ref().map(|(content, _)| content.size_bytes)
+            else {
+                return Ok(false);
+            };
+            let Some((claim, location)) = claim_content(digest, look.content, None) else {
+                return Ok(false);
+            };
+            let found = Found {
+                size_bytes,
+                location,
+            };
+            let claims = (claim, Origin::Upload, &None);
+            let stages = self.claim_membership((name, digest), &found, look.membership, claims);
+            if self.stage_or_lose(stages).await? {
+                return Ok(true);
+            }
+        }
+        Err(StorageError::Contended(digest.to_string()))
+    }
+
     /// Returns repositories that have, or had until just now, the blob `digest`; at most a few
     /// hundred.
     ///
@@ -349,7 +387,7 @@ impl Store {
             let Some((mut membership, version)) = self.read::<Membership>(&key).await? else {
                 return Ok(false);
             };
-            if !membership.state.is_readable() {
+            if !membership.state.is_there() {
                 return Ok(false);
             }
             let marker = key::marker(digest, name, membership.size_bytes, &membership.incarnation);
@@ -387,7 +425,7 @@ impl Store {
             last.push(early.delete());
         }
         let (incarnation, version) = match (read, early) {
-            (Some((old, version)), _) if old.state.is_readable() => {
+            (Some((old, version)), _) if old.state.is_there() => {
                 let young = now < old.at.saturating_add(CONFIRM_AFTER_SECONDS);
                 if young && old.state == State::Live && old.location == found.location {
                     last.push(claim);

@@ -36,7 +36,7 @@ impl Store {
             let Some((header, _, version)) = self.manifest_record(&key).await? else {
                 return Ok(false);
             };
-            if !header.state.is_readable() {
+            if !header.state.is_there() {
                 return Ok(false);
             }
             if self.bury_manifest(name, digest, header, version).await? {

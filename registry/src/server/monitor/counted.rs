@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
-use crate::storage::data::{Placed, Resume, Stage};
+use crate::storage::data::{Adopted, Placed, Resume, Stage};
 use crate::storage::{
     Answer, Bytes, Data, Guard, Listed, Location, Meta, Publication, SessionId, Staged,
     StorageError, Version, Write,
@@ -122,6 +122,27 @@ impl Data for CountedData {
 
     fn placed<'a>(&'a self, after: Option<&'a Location>) -> Answer<'a, Vec<Placed>> {
         Box::pin(count(&self.metrics, "placed", self.inner.placed(after)))
+    }
+
+    fn size<'a>(&'a self, location: &'a Location) -> Answer<'a, Option<u64>> {
+        Box::pin(count(&self.metrics, "size", self.inner.size(location)))
+    }
+
+    fn set_aside<'a>(&'a self, location: &'a Location, guard: &'a Guard) -> Answer<'a, ()> {
+        let set_aside = self.inner.set_aside(location, guard);
+        Box::pin(count(&self.metrics, "set_aside", set_aside))
+    }
+
+    fn published<'a>(&'a self, after: &'a str) -> Answer<'a, Vec<Placed>> {
+        Box::pin(count(
+            &self.metrics,
+            "published",
+            self.inner.published(after),
+        ))
+    }
+
+    fn adopt(&self, adopted: Adopted) -> Answer<'_, Publication> {
+        Box::pin(count(&self.metrics, "adopt", self.inner.adopt(adopted)))
     }
 
     fn sweep(&self, before: u64) -> Answer<'_, usize> {

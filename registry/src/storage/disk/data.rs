@@ -18,9 +18,12 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::repair;
 use super::root::Root;
 use super::staged::DiskStaged;
-use crate::storage::data::{self, Answer, Data, Guard, Location, Stage, Staged};
+use crate::storage::data::{
+    self, Adopted, Answer, Data, Guard, Location, Placed, Publication, Stage, Staged,
+};
 use crate::storage::error::StorageError;
 use crate::storage::session::SessionId;
 
@@ -157,6 +160,43 @@ impl Data for DiskData {
         })
     }
 
+    fn size<'a>(&'a self, location: &'a Location) -> Answer<'a, Option<u64>> {
+        Box::pin(async move {
+            let missing = || StorageError::Missing(location.to_string());
+            let digest = digest_at(location).ok_or_else(missing)?;
+            let root = Arc::clone(&self.root);
+            on_pool(move || repair::size(&root, &digest).map(Some)).await
+        })
+    }
+
+    fn set_aside<'a>(&'a self, location: &'a Location, _: &'a Guard) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let missing = || StorageError::Missing(location.to_string());
+            let digest = digest_at(location).ok_or_else(missing)?;
+            let root = Arc::clone(&self.root);
+            on_pool(move || repair::set_aside(&root, &digest)).await
+        })
+    }
+
+    fn published<'a>(&'a self, after: &'a str) -> Answer<'a, Vec<Placed>> {
+        let (root, after) = (Arc::clone(&self.root), after.to_owned());
+        Box::pin(on_pool(move || repair::published(&root, &after)))
+    }
+
+    fn sweep(&self, before: u64) -> Answer<'_, usize> {
+        let root = Arc::clone(&self.root);
+        Box::pin(on_pool(move || repair::sweep(&root, before)))
+    }
+
+    fn adopt(&self, adopted: Adopted) -> Answer<'_, Publication> {
+        Box::pin(async move {
+            match adopt_linked(self, &adopted).await? {
+                Some(publication) => Ok(publication),
+                None => crate::storage::adopt::copy(self, adopted).await,
+            }
+        })
+    }
+
     fn sessions(&self) -> Answer<'_, Vec<SessionId>> {
         let root = Arc::clone(&self.root);
         Box::pin(on_pool(move || {
@@ -171,6 +211,37 @@ impl Data for DiskData {
             Ok(sessions)
         }))
     }
+}
+
+/// Publishes a foreign file under the lock of its digest; none if it must be copied.
+async fn adopt_linked(
+    disk: &DiskData,
+    adopted: &Adopted,
+) -> Result<Option<Publication>, StorageError> {
+    let root = Arc::clone(&disk.root);
+    let digest = adopted.digest.clone();
+    let failed = |source| StorageError::io("open", place(&adopted.digest), source);
+    let file = adopted.file.try_clone().map_err(failed)?;
+    let is_trusted = adopted.is_trusted;
+    let stripe = disk.stripes.lock(&digest).await;
+    let location = Location(place(&digest).into());
+    let work = move || {
+        root.check_running()?;
+        if !is_trusted {
+            let actual = repair::digest_of_file(&file, &digest)
+                .map_err(|source| StorageError::io("read", place(&digest), source))?;
+            if actual != digest {
+                let expected = digest;
+                return Err(StorageError::WrongDigest { expected, actual });
+            }
+        }
+        repair::link(&root, &file.into(), &digest)
+    };
+    let is_linked = on_pool(work).await?;
+    Ok(is_linked.then(|| Publication {
+        location,
+        guard: Guard::of(stripe),
+    }))
 }
 
 fn open_blob(root: &Root, location: &Location) -> Result<File, StorageError> {

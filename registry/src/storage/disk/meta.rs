@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpointer;
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use super::root::Root;
 use super::writer::{Batch, Writer, version_of};
 use crate::storage::data::Answer;
@@ -25,7 +25,7 @@ use crate::storage::store::Clock;
 
 /// How many idle reading connections are kept.
 const READERS_MAX: usize = 8;
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
     PRAGMA page_size = 4096;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
@@ -64,6 +64,10 @@ impl DiskMeta {
     pub(super) fn open(root: Arc<Root>, clock: Clock) -> Result<Self, StorageError> {
         let path = root.path.join("meta.db");
         let failed = |error| StorageError::meta(&path, error);
+        if !path.exists() && journal::is_there(&root.path) {
+            // An empty registry in its place would look as if everything had been deleted.
+            return Err(StorageError::DatabaseLost(path));
+        }
         let database = Connection::open(&path).map_err(failed)?;
         database.execute_batch(SCHEMA).map_err(failed)?;
         let copier = Connection::open(&path).map_err(failed)?;

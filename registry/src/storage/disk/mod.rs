@@ -10,7 +10,8 @@
 //! uploads/<session>            bytes of unfinished uploads
 //! tmp/                         only where the file system has no unnamed files; empty at rest
 //! meta.db, meta.db-wal, -shm   every record (SQLite)
-//! journal/names.jsonl          tags and manifests as they change, to rebuild meta.db from files
+//! journal/                     names as they change, to rebuild meta.db from files
+//! quarantine/<alg>-<hex>       damaged files, taken out of blobs/ for people to look at
 //! ```
 //!
 //! Does not know repositories or the protocol.
@@ -28,6 +29,8 @@ mod checkpoint;
 mod data;
 mod journal;
 mod meta;
+mod rebuild;
+mod repair;
 mod root;
 mod staged;
 mod writer;
@@ -37,6 +40,8 @@ use std::sync::Arc;
 
 use super::error::StorageError;
 use super::store::{Backend, Clock};
+pub use rebuild::{Rebuilt, check, rebuild};
+
 use data::DiskData;
 use meta::DiskMeta;
 use root::Root;

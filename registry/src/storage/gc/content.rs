@@ -1,40 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Level 1: bytes that no repository has. One sorted pass over contents and markers side by side.
 
-use oci::{Algorithm, Digest};
-
 use super::Collector;
+use super::marker::Marker;
 use super::pages::Pages;
-use crate::endpoint::Name;
-use crate::storage::data::Location;
 use crate::storage::error::StorageError;
 use crate::storage::key;
 use crate::storage::meta::{Condition, Listed, Version, Write};
-use crate::storage::record::{self, Content, ManifestHeader, Membership, Origin, State};
+use crate::storage::record::{self, Content, State};
 use crate::storage::store::nonce;
-
-/// A marker's key taken apart.
-struct Marker {
-    digest: Digest,
-    name: Name,
-    incarnation: String,
-}
-
-impl Marker {
-    fn parse(key: &str) -> Option<Self> {
-        let rest = key.strip_prefix(key::MARKERS)?;
-        let (algorithm, rest) = rest.split_once('/')?;
-        let (hex, rest) = rest.split_once('/')?;
-        let (name, support) = rest.rsplit_once('/')?;
-        let (_, incarnation) = support.split_once('-')?;
-        Algorithm::from_name(algorithm)?;
-        Some(Self {
-            digest: format!("{algorithm}:{hex}").parse().ok()?,
-            name: name.parse().ok()?,
-            incarnation: incarnation.to_owned(),
-        })
-    }
-}
 
 /// Returns `<alg>/<hex>` of a marker's key, the part that it shares with its content's.
 fn digest_part(key: &str) -> &str {
@@ -167,7 +141,7 @@ impl Collector<'_> {
         let Some(marker) = Marker::parse(&line.key).filter(|_| thorough) else {
             return Ok(());
         };
-        if !self.forbid(&marker).await? {
+        if !self.store.forbid(&marker, self.policy.dry_run).await? {
             return Ok(());
         }
         self.report.stale_markers += 1;
@@ -177,72 +151,14 @@ impl Collector<'_> {
         let delete = Write::Delete(line.key.clone(), Condition::Any);
         self.store.meta.write(vec![delete]).await
     }
-
-    /// Makes sure that no record of the marker's incarnation is or becomes readable; false if one
-    /// is, or if somebody is at it.
-    ///
-    /// A publisher writes its record on condition of the version that it saw when it chose the
-    /// incarnation. A new version without that incarnation therefore stops it for good.
-    async fn forbid(&self, marker: &Marker) -> Result<bool, StorageError> {
-        let is_manifest = marker.incarnation.starts_with(key::MANIFEST_INCARNATION);
-        let (key, seen) = if is_manifest {
-            let key = key::manifest(&marker.name, &marker.digest);
-            let seen = self.store.manifest_record(&key).await?;
-            let seen = seen.map(|(found, _, version)| (found.state, found.incarnation, version));
-            (key, seen)
-        } else {
-            let key = key::membership(&marker.name, &marker.digest);
-            let seen = self.store.read::<Membership>(&key).await?;
-            let seen = seen.map(|(found, version)| (found.state, found.incarnation, version));
-            (key, seen)
-        };
-        if let Some((state, incarnation, _)) = &seen
-            && state.is_readable()
-        {
-            return Ok(*incarnation != marker.incarnation);
-        }
-        if self.policy.dry_run {
-            return Ok(true);
-        }
-        let bytes = if is_manifest {
-            self.dead_manifest()
-        } else {
-            self.dead_membership()
-        };
-        let condition = Condition::unchanged(seen.map(|(_, _, version)| version));
-        let put = Write::Put(key, bytes, condition);
-        self.store.write_or_lose(vec![put]).await
-    }
-
-    fn dead_membership(&self) -> Vec<u8> {
-        record::encode(&Membership {
-            state: State::Dead,
-            incarnation: String::new(),
-            nonce: nonce(),
-            size_bytes: 0,
-            location: Location("".into()),
-            origin: Origin::Upload,
-            at: self.store.now(),
-        })
-    }
-
-    fn dead_manifest(&self) -> Vec<u8> {
-        let header = ManifestHeader {
-            state: State::Dead,
-            incarnation: String::new(),
-            nonce: nonce(),
-            media_type: String::new(),
-            size_bytes: 0,
-            subject: None,
-            at: self.store.now(),
-        };
-        record::encode_manifest(&header, &[])
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use oci::Digest;
+
     use super::*;
+    use crate::endpoint::Name;
 
     #[test]
     fn markers_are_joined_with_contents_by_their_digest() {

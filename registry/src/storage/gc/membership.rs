@@ -65,7 +65,7 @@ impl Collector<'_> {
             return Ok(None);
         };
         let is_old = self.is_old(&line, self.policy.grace_seconds);
-        if !membership.state.is_readable() {
+        if !membership.state.is_there() {
             self.forget(is_old, key, version).await?;
             return Ok(None);
         }
@@ -77,6 +77,7 @@ impl Collector<'_> {
         if self.policy.dry_run {
             return Ok(None);
         }
+        // A quarantined one is as good as condemned: who needs it changes its version.
         if membership.state == State::Live {
             membership.state = State::Condemned;
             membership.nonce = nonce();
@@ -143,6 +144,9 @@ impl Collector<'_> {
         view.look(self.store, name).await?;
         for mut one in batch {
             let is_named = view.is_blind || view.named.contains(&one.digest);
+            if is_named && one.membership.state == State::Quarantined {
+                continue;
+            }
             one.membership.state = if is_named { State::Live } else { State::Dead };
             one.membership.nonce = nonce();
             let bytes = record::encode(&one.membership);

@@ -42,6 +42,7 @@ mod content;
 #[cfg(test)]
 mod explore;
 mod manifest;
+mod marker;
 mod membership;
 mod orphan;
 mod pages;
@@ -51,6 +52,8 @@ mod tests;
 mod turn;
 mod view;
 
+pub(in crate::storage) use marker::Marker;
+pub(in crate::storage) use pages::Pages;
 pub use report::{GcReport, Level};
 pub use turn::Turns;
 
@@ -64,7 +67,6 @@ use super::meta::{Condition, Listed, Version, Write};
 use super::record;
 use super::store::Store;
 use crate::endpoint::Name;
-use pages::Pages;
 
 /// How many lanes a cycle has. Ours: the store commits what waits in one go, so 16 lanes collect
 /// about 16 times as fast as one; more would only make the groups larger that a push waits behind.

@@ -9,7 +9,7 @@ use crate::storage::meta::{LIST_MAX, Listed, Meta};
 /// All records below a prefix, in order; one page is in memory at a time.
 ///
 /// What is written behind the place where the listing stands is not seen.
-pub(super) struct Pages<'a> {
+pub(in crate::storage) struct Pages<'a> {
     meta: &'a dyn Meta,
     prefix: String,
     after: String,
@@ -18,7 +18,7 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(meta: &'a dyn Meta, prefix: impl Into<String>) -> Self {
+    pub(in crate::storage) fn new(meta: &'a dyn Meta, prefix: impl Into<String>) -> Self {
         Self {
             meta,
             prefix: prefix.into(),
@@ -28,8 +28,14 @@ impl<'a> Pages<'a> {
         }
     }
 
+    /// Returns the listing from the key behind `after` on.
+    pub(in crate::storage) fn from(mut self, after: impl Into<String>) -> Self {
+        self.after = after.into();
+        self
+    }
+
     /// Returns the next line without moving on.
-    pub(super) async fn peek(&mut self) -> Result<Option<&Listed>, StorageError> {
+    pub(in crate::storage) async fn peek(&mut self) -> Result<Option<&Listed>, StorageError> {
         if self.lines.is_empty() && !self.is_last {
             let page = self.meta.list(&self.prefix, &self.after, LIST_MAX).await?;
             self.is_last = page.len() < LIST_MAX;
@@ -42,7 +48,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Returns the next line and moves on.
-    pub(super) async fn next(&mut self) -> Result<Option<Listed>, StorageError> {
+    pub(in crate::storage) async fn next(&mut self) -> Result<Option<Listed>, StorageError> {
         self.peek().await?;
         Ok(self.lines.pop_front())
     }

@@ -74,6 +74,8 @@ impl View {
         };
         line.version = version;
         let mut children = Vec::new();
+        // Its bytes are lost: what they named may be needed when they come back.
+        self.is_blind |= header.state == State::Quarantined;
         if header.state.is_readable() {
             let media_type = MediaType::parse(&header.media_type);
             match Document::parse(bytes.to_vec(), Some(&media_type)) {

@@ -11,6 +11,7 @@ use super::world::{World, image, index};
 use crate::endpoint::Name;
 use crate::storage::gc::GcPolicy;
 use crate::storage::manifest::digest_of;
+use crate::storage::scrub::{ScrubLevel, ScrubPolicy};
 
 const CONFIG: &[u8] = b"{}";
 const LAYER: &[u8] = b"layer";
@@ -26,6 +27,15 @@ const GREEDY: GcPolicy = GcPolicy {
 const BLOBS: GcPolicy = GcPolicy {
     untagged_seconds: None,
     ..GREEDY
+};
+
+/// As greedy as the collectors.
+const SCRUB: ScrubPolicy = ScrubPolicy {
+    level: ScrubLevel::Bytes,
+    bytes_per_second: None,
+    bytes_max: None,
+    grace_seconds: 0,
+    dry_run: false,
 };
 
 fn repo() -> Name {
@@ -51,6 +61,11 @@ fn collector(world: World) -> Actor {
 /// A collector that takes untagged manifests too.
 fn greedy_collector(world: World) -> Actor {
     Box::pin(async move { drop(world.store.collect_in(1, &GREEDY).await) })
+}
+
+/// A scrubber that hashes everything and removes at once what belongs to nothing.
+fn scrubber(world: World) -> Actor {
+    Box::pin(async move { drop(world.store.scrub(&SCRUB).await) })
 }
 
 fn uploader(world: World) -> Actor {
@@ -118,6 +133,10 @@ enum Before {
     Tagged,
     /// Content whose repository has deleted it.
     Orphan,
+    /// Blobs, one of them with wrong bytes.
+    Damaged,
+    /// A manifest with a tag, its layer with wrong bytes.
+    DamagedLayer,
 }
 
 fn prepare(world: &World, before: Before) {
@@ -132,6 +151,11 @@ fn prepare(world: &World, before: Before) {
         match before {
             Before::Untagged => assert!(world.put(&plain, &repo(), &document, &[]).await),
             Before::Tagged => assert!(world.put(&plain, &repo(), &document, &["t"]).await),
+            Before::DamagedLayer => {
+                assert!(world.put(&plain, &repo(), &document, &["t"]).await);
+                world.damage(&sha256(LAYER));
+            }
+            Before::Damaged => world.damage(&sha256(LAYER)),
             Before::Orphan => {
                 let deleted = plain.delete_blob(&repo(), &sha256(LAYER)).await;
                 assert!(deleted.unwrap());
@@ -217,6 +241,36 @@ const SCENARIOS: &[Scenario] = &[
         bounds: TWO,
     },
     Scenario {
+        name: "upload × scrubber of damage",
+        before: Before::Damaged,
+        parts: &[uploader, scrubber],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "push × scrubber of damage",
+        before: Before::DamagedLayer,
+        parts: &[publisher, scrubber],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "mount × scrubber of damage",
+        before: Before::Damaged,
+        parts: &[mounter, scrubber],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "scrubber of damage × collector",
+        before: Before::Damaged,
+        parts: &[scrubber, collector],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "referrer × scrubber",
+        before: Before::Tagged,
+        parts: &[referrer_publisher, scrubber],
+        bounds: TWO,
+    },
+    Scenario {
         name: "mount × blob deleter × collector",
         before: Before::Tagged,
         parts: &[mounter, blob_deleter, collector],
@@ -256,6 +310,11 @@ fn explore(scenario: &Scenario, bounds: Bounds) -> Found {
     if scenario.parts.contains(&(manifest_deleter as Part)) {
         deleted.push((repo(), image(CONFIG, LAYER, None).digest()));
     }
+    let is_damaged = matches!(scenario.before, Before::Damaged | Before::DamagedLayer);
+    if is_damaged {
+        // Nobody can keep a promise about it until it is pushed again.
+        deleted.push((repo(), sha256(LAYER)));
+    }
     let make = |told: &Told| {
         let world = World::new(told, &deleted);
         prepare(&world, scenario.before);
@@ -264,6 +323,9 @@ fn explore(scenario: &Scenario, bounds: Bounds) -> Found {
         (world, actors)
     };
     search(bounds, make, |world, had_faults, path| {
+        if is_damaged {
+            world.check_healing(&SCRUB, &repo(), LAYER, path);
+        }
         // A quiet cycle or two later, nothing is left over.
         for _ in 0..4 {
             alone(world.plain.collect_in(1, &BLOBS)).unwrap();

@@ -19,6 +19,7 @@ use crate::storage::manifest::{ManifestPut, digest_of};
 use crate::storage::memory::{MemoryData, MemoryMeta};
 use crate::storage::meta::{Condition, LIST_MAX, Listed, Meta, Version, Write};
 use crate::storage::record::{self, Content, Membership, State, TagRecord};
+use crate::storage::scrub::ScrubPolicy;
 use crate::storage::session::SessionId;
 use crate::storage::store::{Backend, Clock, SparsePolicy, Store};
 
@@ -153,6 +154,10 @@ impl Data for TurnData {
 
     fn read<'a>(&'a self, location: &'a Location, range: Range<u64>) -> Answer<'a, Bytes> {
         self.inner.read(location, range)
+    }
+
+    fn size<'a>(&'a self, location: &'a Location) -> Answer<'a, Option<u64>> {
+        self.inner.size(location)
     }
 
     fn lock<'a>(&'a self, location: &'a Location) -> Answer<'a, Guard> {
@@ -317,7 +322,7 @@ impl World {
             let content: Content = record::decode(key, bytes).unwrap();
             let is_new = locations.insert(content.location.clone());
             assert!(is_new, "I4: {key} shares its bytes, path {path:?}");
-            if content.state.is_readable() {
+            if content.state.is_readable() && !self.data.is_damaged(&content.location) {
                 let read = alone(self.data.read(&content.location, 0..content.size_bytes));
                 assert!(read.is_ok(), "I3: {key} has no bytes, path {path:?}");
             }
@@ -371,6 +376,38 @@ impl World {
                     .unwrap()
                     .is_some_and(|stored| stored.digest == *digest)
         })
+    }
+
+    /// Makes the bytes of `digest` wrong.
+    pub(super) fn damage(&self, digest: &Digest) {
+        let read = alone(self.plain.read::<Content>(&key::content(digest)));
+        let (content, _) = read.unwrap().expect("it was uploaded");
+        self.data.damage(&content.location);
+    }
+
+    /// Checks that after one more scrub and one more upload the right bytes are read.
+    pub(super) fn check_healing(
+        &self,
+        policy: &ScrubPolicy,
+        name: &Name,
+        bytes: &'static [u8],
+        path: &[usize],
+    ) {
+        alone(self.plain.scrub(policy)).unwrap();
+        let digest = digest_of(Algorithm::Sha256, bytes);
+        let read = || {
+            let blob = alone(self.plain.blob(name, &digest)).unwrap()?;
+            let read = alone(self.plain.read_blob(&blob, 0..blob.size_bytes)).unwrap();
+            Some(matches!(read, Bytes::Whole(read) if read == bytes))
+        };
+        let is_right = read();
+        assert_ne!(
+            is_right,
+            Some(false),
+            "wrong bytes are served, path {path:?}"
+        );
+        assert!(alone(self.upload(&self.plain, name, bytes)));
+        assert_eq!(read(), Some(true), "a push did not heal, path {path:?}");
     }
 
     fn is_deleted(&self, name: &Name, digest: &Digest) -> bool {
