@@ -25,6 +25,7 @@ mod pull;
 mod push;
 mod registry_config;
 mod registry_gc;
+mod registry_htpasswd;
 mod registry_settings;
 mod rmi;
 mod rule_page;
@@ -80,6 +81,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Logout(args) => login::sign_out(&args, &session),
         Command::Registry(RegistryCommand::Serve(args)) => serve::run(&args, &session),
         Command::Registry(RegistryCommand::Gc(args)) => registry_gc::run(&args, &session),
+        Command::Registry(RegistryCommand::Htpasswd(args)) => registry_htpasswd::run(&args),
         Command::Registry(RegistryCommand::Config(ConfigCommand::Check(args))) => {
             registry_config::run(&args, &session)
         }
