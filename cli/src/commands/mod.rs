@@ -23,6 +23,7 @@ mod print;
 mod prune;
 mod pull;
 mod push;
+mod registry_access;
 mod registry_config;
 mod registry_gc;
 mod registry_htpasswd;

@@ -18,6 +18,8 @@ pub enum Anonymous {
     Nothing,
     /// Pull.
     Pull,
+    /// Pull and push.
+    Push,
     /// Everything: pull, push and delete.
     All,
 }

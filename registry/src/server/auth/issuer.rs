@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -213,25 +214,11 @@ pub(in crate::server) fn later(wait: Duration) -> ApiError {
     ApiError::new(ErrorCode::TooManyRequests, message).with_header(header::RETRY_AFTER, &seconds)
 }
 
-/// Returns a time as clients read it. Spec: RFC 3339. Ours: a few lines instead of a library of
-/// time zones; the days are counted from March, so that the leap day is the last of its year.
+/// Returns a time as clients read it. Spec: RFC 3339.
 fn rfc3339(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days since 0000-03-01; 400 years always have as many days.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day_of_month = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    let year = era * 400 + year + carry;
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let time = i64::try_from(seconds).ok();
+    let time = time.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.unwrap_or(Timestamp::MAX).to_string()
 }
 
 #[cfg(test)]

@@ -34,6 +34,11 @@ impl Actions {
         pull: true,
         ..Self::NONE
     };
+    /// Reading and adding.
+    pub const PUSH: Self = Self {
+        push: true,
+        ..Self::PULL
+    };
     /// Everything.
     pub const ALL: Self = Self {
         pull: true,
@@ -54,10 +59,7 @@ impl Actions {
         for word in words {
             actions = actions.with(match word {
                 "pull" => Self::PULL,
-                "push" => Self {
-                    push: true,
-                    ..Self::PULL
-                },
+                "push" => Self::PUSH,
                 "delete" => Self {
                     delete: true,
                     ..Self::NONE
@@ -262,6 +264,7 @@ impl Policy {
             anonymous: match config.anonymous {
                 Anonymous::Nothing => Actions::NONE,
                 Anonymous::Pull => Actions::PULL,
+                Anonymous::Push => Actions::PUSH,
                 Anonymous::All => Actions::ALL,
             },
             admins: config.admins.clone(),
@@ -419,6 +422,7 @@ mod tests {
         for (anonymous, pull, push) in [
             (Anonymous::Nothing, false, false),
             (Anonymous::Pull, true, false),
+            (Anonymous::Push, true, true),
             (Anonymous::All, true, true),
         ] {
             let policy = Policy::of(&AuthConfig {
