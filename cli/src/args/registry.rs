@@ -25,6 +25,8 @@ pub(crate) enum RegistryCommand {
     Fsck(FsckArgs),
     /// Take over what another registry keeps in a directory
     Import(RegistryImportArgs),
+    /// Print the line of a user for a registry's file of users
+    Htpasswd(HtpasswdArgs),
 }
 
 /// Work with the configuration of a registry.
@@ -87,6 +89,17 @@ pub(crate) struct GcArgs {
     /// Look at every repository, also at those that have not changed since the last time
     #[arg(long)]
     pub(crate) thorough: bool,
+}
+
+/// Flags of `kiln registry htpasswd`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct HtpasswdArgs {
+    /// Name of the user; the password is asked for, or read from stdin
+    #[arg(value_name = "USER")]
+    pub(crate) user: String,
+    /// Hash by bcrypt, for programs that do not know argon2id
+    #[arg(long)]
+    pub(crate) bcrypt: bool,
 }
 
 /// Flags of `kiln registry config check`.

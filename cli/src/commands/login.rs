@@ -75,7 +75,7 @@ fn unreadable(error: &io::Error) -> Failure {
 }
 
 /// Reads the password; the line end that `echo` adds is no part of it.
-fn read_stdin() -> Result<String, Failure> {
+pub(super) fn read_stdin() -> Result<String, Failure> {
     let mut text = String::new();
     let mut input = io::stdin().lock().take(PASSWORD_MAX_BYTES);
     input
@@ -85,7 +85,7 @@ fn read_stdin() -> Result<String, Failure> {
 }
 
 /// Asks on the terminal; without `echo` nothing of the answer is shown.
-fn prompt(question: &str, echo: bool) -> Result<String, Failure> {
+pub(super) fn prompt(question: &str, echo: bool) -> Result<String, Failure> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err(

@@ -23,9 +23,11 @@ mod print;
 mod prune;
 mod pull;
 mod push;
+mod registry_access;
 mod registry_config;
 mod registry_fsck;
 mod registry_gc;
+mod registry_htpasswd;
 mod registry_import;
 mod registry_scrub;
 mod registry_settings;
@@ -83,6 +85,7 @@ pub(crate) fn run(cli: Cli, environment: Environment) -> Result<u8, Failure> {
         Command::Logout(args) => login::sign_out(&args, &session),
         Command::Registry(RegistryCommand::Serve(args)) => serve::run(&args, &session),
         Command::Registry(RegistryCommand::Gc(args)) => registry_gc::run(&args, &session),
+        Command::Registry(RegistryCommand::Htpasswd(args)) => registry_htpasswd::run(&args),
         Command::Registry(RegistryCommand::Config(ConfigCommand::Check(args))) => {
             registry_config::run(&args, &session)
         }

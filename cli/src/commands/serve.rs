@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use registry::server::auth::AuthConfig;
 use registry::server::monitor::{self, LogForm, LogSink, Monitor, MonitorConfig};
 use registry::server::{self, Config, GcSchedule, Limits, Reporter, ServeError};
 use registry::settings::sections::{AccessLog, Auth, Gc, Level, Sparse};
@@ -13,6 +14,7 @@ use registry::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, disk};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::registry_access::access;
 use super::registry_settings::{self, flags_of, refused};
 use crate::args::registry::ServeArgs;
 use crate::environment;
@@ -33,6 +35,7 @@ pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
     config.sparse = parts.sparse;
     config.deletes = settings.storage.deletes;
     config.limits = parts.limits;
+    config.auth = parts.auth;
     config.gc = parts.gc;
     config.monitor = Arc::clone(&monitor);
     config.report = reporter(settings.log.level);
@@ -63,6 +66,7 @@ pub(crate) struct Parts {
     state: State,
     sparse: SparsePolicy,
     limits: Limits,
+    auth: Option<AuthConfig>,
     gc: Option<GcSchedule>,
     monitor: MonitorConfig,
 }
@@ -100,6 +104,7 @@ pub(crate) fn configure(settings: &Settings, root: Option<&Path>) -> Result<Part
             Sparse::All => SparsePolicy::All,
         },
         limits: limits(settings),
+        auth: access(settings).map_err(|problems| refused(&problems))?,
         gc: schedule(&settings.gc),
         monitor: monitor_config(settings),
     })
@@ -154,7 +159,6 @@ fn refuse_missing(settings: &Settings) -> Result<(), Failure> {
     let mut missing = Vec::new();
     for (section, is_set) in [
         ("[tls]", settings.tls != defaults.tls),
-        ("[auth]", settings.auth != Auth::default()),
         (
             "limits.requests",
             settings.limits.requests != defaults.limits.requests,
@@ -170,11 +174,6 @@ fn refuse_missing(settings: &Settings) -> Result<(), Failure> {
         (
             "limits.handshake",
             settings.limits.handshake != defaults.limits.handshake,
-        ),
-        ("http.public_url", settings.http.public_url.is_some()),
-        (
-            "http.trusted_proxies",
-            !settings.http.trusted_proxies.is_empty(),
         ),
     ] {
         if is_set {

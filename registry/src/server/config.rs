@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::{Access, AllowAll};
+use super::auth::AuthConfig;
 use super::monitor::{Monitor, MonitorConfig};
 use super::tls::TlsConfig;
 use crate::storage::{Backend, Clock, GcPolicy, SparsePolicy};
@@ -98,8 +98,8 @@ pub struct Config {
     pub storage: Backend,
     /// Tells the time.
     pub clock: Clock,
-    /// Who may do what; everybody everything unless replaced.
-    pub access: Arc<dyn Access>,
+    /// Who may do what; everybody everything unless set.
+    pub auth: Option<AuthConfig>,
     /// Which manifests may refer to what is not there.
     pub sparse: SparsePolicy,
     /// Whether blobs, manifests and tags may be deleted.
@@ -122,7 +122,7 @@ impl Config {
         Self {
             storage,
             clock,
-            access: Arc::new(AllowAll),
+            auth: None,
             sparse: SparsePolicy::default(),
             deletes: true,
             tls: None,

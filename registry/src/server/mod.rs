@@ -2,12 +2,12 @@
 //! The registry server: HTTP in front of a [`Store`](crate::storage::Store).
 //!
 //! Data order: [`serve`] accepts connections, each of which is a task of `accept`; `route` turns a request into a resource of
-//! [`endpoint`](crate::endpoint) and asks [`Access`] about it; one file per resource answers, named
+//! [`endpoint`](crate::endpoint) and asks `access` about it; one file per resource answers, named
 //! as in the client (`blob`, `upload`, `manifest`, `tag`, `referrer`); `answer` holds what all
 //! answers share. Every failure is an `ApiError` in the protocol's JSON.
 //!
-//! HTTP/1.1 and HTTP/2, with TLS ([`TlsConfig`]) or without; schemes of authentication implement
-//! [`Access`].
+//! HTTP/1.1 and HTTP/2, with TLS ([`TlsConfig`]) or without; schemes of authentication come
+//! behind `access::Access`.
 //!
 //! Invariants
 //! 1. A request that changes something runs to its end even if the client hangs up.
@@ -20,8 +20,10 @@ mod accept;
 mod access;
 mod activity;
 mod answer;
+pub mod auth;
 mod blob;
 mod body;
+mod catalog;
 mod certificate;
 mod condition;
 mod config;
@@ -38,7 +40,6 @@ mod tag;
 mod tls;
 mod upload;
 
-pub use access::{Access, Action, AllowAll, Decision, Need};
 pub use certificate::PemError;
 pub use config::{Config, GcSchedule, Limits, Reporter};
 pub use serve::{ServeError, collect, serve};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The query of a request, decoded; unknown parameters are ignored.
 
+use std::fmt;
+
 use http::{HeaderValue, Uri};
 use oci::Digest;
 
@@ -11,15 +13,30 @@ use crate::error::ErrorCode;
 const PARAMETERS_MAX: usize = 256;
 
 /// Decoded parameters in their order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Query(Vec<(String, String)>);
+
+impl fmt::Debug for Query {
+    /// Shows no values: they may be a password, or a pass for an upload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.0.iter().map(|(name, _)| name);
+        f.debug_set().entries(names).finish()
+    }
+}
 
 impl Query {
     pub(super) fn of(uri: &Uri) -> Self {
         let Some(text) = uri.query() else {
             return Self::default();
         };
-        let pairs = url::form_urlencoded::parse(text.as_bytes());
+        // Observed: clients that append `?digest=` to an upload's address as text, whatever it has
+        // already. None of our values holds a question mark.
+        Self::of_form(text.replace('?', "&").as_bytes())
+    }
+
+    /// Reads a form in the body of a request, which is written the same way.
+    pub(super) fn of_form(bytes: &[u8]) -> Self {
+        let pairs = url::form_urlencoded::parse(bytes);
         Self(pairs.into_owned().take(PARAMETERS_MAX).collect())
     }
 

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use axum::extract::State;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{Method, Request, StatusCode};
 use tokio_util::task::TaskTracker;
 
-use super::access::{Action, Decision, Need};
+use super::accept::Peer;
+use super::access::{Access, Action, Caller, Need, Principal, Refusal, Sender, Unidentified};
 use super::answer::{API_VERSION, Answer, ApiError, NAMESPACE, whole};
+use super::auth::{Cursor, TOKEN_PATH, TokenRequest, later};
 use super::body::RequestBody;
 use super::config::{Config, Limits};
 use super::query::{Query, namespace};
-use super::{blob, manifest, monitor, referrer, tag, upload};
-use crate::endpoint::{Name, Resource};
+use super::{blob, catalog, manifest, monitor, referrer, tag, upload};
+use crate::endpoint::Resource;
 use crate::error::ErrorCode;
 use crate::storage::Store;
 
@@ -24,6 +27,9 @@ use crate::storage::Store;
 pub(super) struct App {
     pub(super) store: Store,
     pub(super) config: Config,
+    /// Who may do what.
+    pub(super) access: Arc<dyn Access>,
+    pub(super) cursor: Cursor,
     /// Requests that change something, so that they end even if the client hangs up.
     pub(super) changes: TaskTracker,
 }
@@ -34,16 +40,53 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
+    /// Who sends it; may do what the method means for the resource.
+    pub(super) caller: Caller,
 }
 
-impl App {
-    /// Tells whether the sender of `headers` may do `action` in `name`.
-    pub(super) async fn may(&self, headers: &HeaderMap, name: &Name, action: Action) -> bool {
-        let need = Need {
-            repository: Some(name.clone()),
-            action,
-        };
-        self.config.access.decide(headers, &[need]).await == Decision::Allow
+/// One request whose sender is not known yet.
+#[derive(Debug)]
+struct Asking {
+    method: Method,
+    headers: HeaderMap,
+    query: Query,
+    authority: Option<Authority>,
+    peer: Option<Peer>,
+}
+
+impl Asking {
+    fn of(parts: Parts) -> Self {
+        let mut headers = parts.headers;
+        for (_, value) in headers
+            .iter_mut()
+            .filter(|(name, _)| **name == header::AUTHORIZATION)
+        {
+            value.set_sensitive(true);
+        }
+        Self {
+            method: parts.method,
+            headers,
+            query: Query::of(&parts.uri),
+            authority: parts.uri.into_parts().authority,
+            peer: parts.extensions.get::<Option<Peer>>().copied().flatten(),
+        }
+    }
+
+    fn sender(&self) -> Sender<'_> {
+        Sender {
+            headers: &self.headers,
+            authority: self.authority.as_ref().map(Authority::as_str),
+            peer: self.peer,
+        }
+    }
+
+    fn into_call(self, caller: Caller) -> Call {
+        Call {
+            method: self.method,
+            headers: self.headers,
+            query: self.query,
+            caller,
+        }
     }
 }
 
@@ -82,6 +125,17 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
     let limits = &app.config.limits;
     let body = RequestBody::new(body, limits.body_idle, expects);
     let mut body = body.with_blob_max(limits.upload_max_bytes);
+    if parts.uri.path() == TOKEN_PATH
+        && let Some(issuer) = app.access.issuer()
+    {
+        let asking = Asking::of(parts);
+        let request = TokenRequest {
+            method: &asking.method,
+            sender: asking.sender(),
+            query: &asking.query,
+        };
+        return issuer.answer(request, &mut body).await;
+    }
     let resource = match routed(&parts, limits) {
         Ok(resource) => resource,
         Err(error) => {
@@ -89,20 +143,20 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
             return Err(error);
         }
     };
-    let call = Call {
-        method: parts.method,
-        headers: parts.headers,
-        query: Query::of(&parts.uri),
-    };
-    if matches!(call.method, Method::GET | Method::HEAD) {
-        authorize(app, &resource, &call).await?;
+    let asking = Asking::of(parts);
+    if matches!(asking.method, Method::GET | Method::HEAD) {
+        let caller = authorize(app, &resource, &asking).await?;
+        let call = asking.into_call(caller);
         return read(app, &resource, &call).await;
     }
     let app = Arc::clone(app);
     let tracker = app.changes.clone();
     let task = tracker.spawn(async move {
-        let result = match authorize(&app, &resource, &call).await {
-            Ok(()) => change(&app, &resource, &call, &mut body).await,
+        let result = match authorize(&app, &resource, &asking).await {
+            Ok(caller) => {
+                let call = asking.into_call(caller);
+                change(&app, &resource, &call, &mut body).await
+            }
             Err(error) => Err(error),
         };
         if result.is_err() {
@@ -130,12 +184,12 @@ async fn read(app: &App, resource: &Resource, call: &Call) -> Result<Answer, Api
         Resource::Base => Ok(whole("application/json", "{}")),
         // None beside the catalog, which is no extension in this sense.
         Resource::Extensions => Ok(whole("application/json", r#"{"extensions":[]}"#)),
-        Resource::Catalog => tag::catalog(app, call).await,
+        Resource::Catalog => catalog::list(app, call).await,
         Resource::Tags(name) => tag::list(app, name, call).await,
         Resource::Blob(name, digest) => blob::get(app, name, digest, call).await,
         Resource::Manifest(name, reference) => manifest::get(app, name, reference, call).await,
         Resource::Referrers(name, digest) => referrer::list(app, name, digest, call).await,
-        Resource::Upload(name, session) => upload::status(app, name, session).await,
+        Resource::Upload(name, session) => upload::status(app, (name, session), call).await,
         Resource::Uploads(_) => Err(wrong_method(resource)),
     }
 }
@@ -155,7 +209,7 @@ async fn change(
         (Resource::Upload(name, session), &Method::PUT) => {
             upload::finish(app, (name, session), call, body).await
         }
-        (Resource::Upload(name, session), _) => upload::cancel(app, name, session).await,
+        (Resource::Upload(name, session), _) => upload::cancel(app, (name, session), call).await,
         (Resource::Manifest(name, reference), &Method::PUT) => {
             manifest::put(app, (name, reference), call, body).await
         }
@@ -171,8 +225,41 @@ async fn change(
     }
 }
 
-async fn authorize(app: &App, resource: &Resource, call: &Call) -> Result<(), ApiError> {
-    let actions: &[Action] = match (resource, &call.method) {
+/// Finds out who sends a request, and whether he may.
+async fn authorize(app: &App, resource: &Resource, asking: &Asking) -> Result<Caller, ApiError> {
+    let needs = needs(resource, &asking.method);
+    let identified = app.access.identify(asking.sender()).await;
+    if let Ok(caller) = &identified
+        && caller.has_all(&needs)
+    {
+        return Ok(caller.clone());
+    }
+    if let Resource::Upload(_, session) = resource
+        && let Some(owner) = owner(app, session, asking, &identified).await
+        && owner.has_all(&needs)
+    {
+        return Ok(owner);
+    }
+    let identified = identified.as_ref().map_err(Clone::clone);
+    let also = mount_source(asking);
+    match app.access.refuse(asking.sender(), identified, &needs, also) {
+        Refusal::Denied => Err(ApiError::new(
+            ErrorCode::Denied,
+            "requested access to the resource is denied",
+        )),
+        Refusal::Challenge(challenge) => {
+            Err(unauthorized().with_header(header::WWW_AUTHENTICATE, &challenge))
+        }
+        Refusal::Later(wait) => Err(later(wait)),
+    }
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::new(ErrorCode::Unauthorized, "authentication required")
+}
+
+fn needs(resource: &Resource, method: &Method) -> Vec<Need> {
+    let actions: &[Action] = match (resource, method) {
         (Resource::Base | Resource::Extensions, _) => &[Action::Base],
         (Resource::Catalog, _) => &[Action::Catalog],
         // Cancelling an upload takes nothing from the repository.
@@ -186,18 +273,40 @@ async fn authorize(app: &App, resource: &Resource, call: &Call) -> Result<(), Ap
         repository: resource.name().cloned(),
         action: *action,
     });
-    let needs: Vec<_> = needs.collect();
-    match app.config.access.decide(&call.headers, &needs).await {
-        Decision::Allow => Ok(()),
-        Decision::Deny => Err(ApiError::new(
-            ErrorCode::Denied,
-            "requested access to the resource is denied",
-        )),
-        Decision::Challenge(challenge) => {
-            let error = ApiError::new(ErrorCode::Unauthorized, "authentication required");
-            Err(error.with_header(header::WWW_AUTHENTICATE, &challenge))
-        }
+    needs.collect()
+}
+
+/// Returns what a mount could use besides: without it the client uploads.
+fn mount_source(asking: &Asking) -> Option<Need> {
+    let from = asking
+        .query
+        .get("from")
+        .filter(|_| asking.method == Method::POST)?;
+    Some(Need {
+        repository: Some(from.parse().ok()?),
+        action: Action::Pull,
+    })
+}
+
+/// Returns the owner of an upload if the request brings the pass for it, and no sign of being
+/// somebody else's. A wrong password is one.
+async fn owner(
+    app: &App,
+    session: &str,
+    asking: &Asking,
+    identified: &Result<Caller, Unidentified>,
+) -> Option<Caller> {
+    let owner = app.store.passes(session, asking.query.get(upload::PASS)?)?;
+    let owner = Principal::from_text(&owner);
+    let fits = match identified {
+        Ok(caller) => caller.principal == Principal::Anonymous || caller.principal == owner,
+        Err(Unidentified::BadToken) => true,
+        Err(Unidentified::BadCredentials | Unidentified::Busy(_)) => false,
+    };
+    if !fits {
+        return None;
     }
+    app.access.owner(owner).await
 }
 
 /// Refuses what no client needs. Spec: RFC 9110 §15.5.15 (414), RFC 6585 §5 (431).

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::Door;
+use super::access::{Access, AllowAll};
+use super::auth::{AuthError, Cursor, Gate};
 use super::config::{Config, GcSchedule};
 use super::route::App;
 use super::tls::{LOOK_EVERY, Tls, TlsError};
@@ -39,6 +41,9 @@ pub enum ServeError {
     /// The certificate or its key cannot be used.
     #[error("cannot speak TLS")]
     Tls(#[from] TlsError),
+    /// Access control cannot work as configured.
+    #[error("cannot set up access control")]
+    Auth(#[from] AuthError),
     /// Requests were still running when the time to finish was over.
     #[error("requests were cut off after {0:?}")]
     CutOff(Duration),
@@ -48,7 +53,7 @@ pub enum ServeError {
 ///
 /// # Errors
 ///
-/// [`ServeError::Storage`] and [`ServeError::Tls`] before the first connection is accepted,
+/// [`ServeError::Storage`], [`ServeError::Auth`] and [`ServeError::Tls`] before the first connection is accepted,
 /// [`ServeError::CutOff`] at the end.
 ///
 /// # Cancellation
@@ -144,10 +149,16 @@ async fn collect_again_and_again(app: Arc<App>, schedule: GcSchedule) {
     }
 }
 
-async fn open(config: Config) -> Result<App, StorageError> {
+async fn open(config: Config) -> Result<App, ServeError> {
     let storage = config.monitor.over(config.storage.clone());
     let store = Store::open(storage, config.clock, config.sparse).await?;
+    let access: Arc<dyn Access> = match &config.auth {
+        Some(auth) => Arc::new(Gate::open(auth, &store, config.report.clone())?),
+        None => Arc::new(AllowAll),
+    };
     Ok(App {
+        access,
+        cursor: Cursor::new(&store),
         store,
         config,
         changes: TaskTracker::new(),

@@ -9,7 +9,7 @@ use http::StatusCode;
 use http::header;
 use oci::{Algorithm, Digest};
 
-use super::access::Action;
+use super::access::Principal;
 use super::answer::{Answer, ApiError, UPLOAD_UUID, created, empty, set};
 use super::body::{End, RequestBody, Sink, Taken};
 use super::condition;
@@ -20,6 +20,9 @@ use crate::storage::data::Stage;
 use crate::storage::upload::{Held, Piece, Progress, UploadError};
 use crate::storage::{Mounted, SessionId};
 
+/// The parameter of an upload's address that lets its bearer go on. Docs: distribution has one of
+/// that name.
+pub(super) const PASS: &str = "_state";
 /// How many repositories an anonymous mount tries.
 const MOUNTS_MAX: usize = 100;
 
@@ -45,9 +48,9 @@ pub(super) async fn start(
         put_whole(app, name, &digest, (call, body)).await?;
         return Ok(blob_created(name, &digest));
     }
-    let id = app.store.open_session(name);
+    let id = app.store.open_session(name, call.caller.principal.as_str());
     let mut answer = empty(StatusCode::ACCEPTED);
-    describe(&mut answer, name, &id, 0);
+    describe(&mut answer, &location(app, name, &id, call), &id, 0);
     Ok(answer)
 }
 
@@ -64,8 +67,9 @@ async fn mount(app: &App, name: &Name, digest: &Digest, call: &Call) -> Result<b
         if last.as_ref() == Some(&from) {
             continue;
         }
-        let may = app.may(&call.headers, &from, Action::Pull).await;
-        if may && app.store.mount(name, &from, digest).await? == Mounted::Yes {
+        if call.caller.rights.sees(&from)
+            && app.store.mount(name, &from, digest).await? == Mounted::Yes
+        {
             return Ok(true);
         }
         last = Some(from);
@@ -100,10 +104,10 @@ pub(super) async fn append(
     call: &Call,
     body: &mut RequestBody,
 ) -> Result<Answer, ApiError> {
-    let id = app.store.session(name, session)?;
+    let id = session_of(app, name, session, call)?;
     let offset = receive(app, name, &id, (call, body)).await?;
     let mut answer = empty(StatusCode::ACCEPTED);
-    describe(&mut answer, name, &id, offset);
+    describe(&mut answer, &location(app, name, &id, call), &id, offset);
     Ok(answer)
 }
 
@@ -119,7 +123,9 @@ async fn receive(
     let held = app
         .store
         .resume((id, &slot), piece(chunk), Algorithm::Sha256);
-    let mut held = held.await.map_err(|error| refused(name, id, error))?;
+    let mut held = held
+        .await
+        .map_err(|error| refused(error, || location(app, name, id, call)))?;
     let before = held.offset();
     let end = fill(&mut held, body).await?;
     if let End::Complete = end
@@ -167,7 +173,7 @@ pub(super) async fn finish(
     call: &Call,
     body: &mut RequestBody,
 ) -> Result<Answer, ApiError> {
-    let id = app.store.session(name, session)?;
+    let id = session_of(app, name, session, call)?;
     let Some(digest) = call.query.digest("digest")? else {
         let message = "the closing request needs the digest of the blob";
         return Err(ApiError::new(ErrorCode::DigestInvalid, message));
@@ -184,7 +190,7 @@ pub(super) async fn finish(
         Progress::New if !app.store.is_held(&id) => {
             if chunk(call)?.start.is_some_and(|start| start != 0) {
                 let error = UploadError::OutOfOrder { offset_bytes: 0 };
-                return Err(refused(name, &id, error));
+                return Err(refused(error, || location(app, name, &id, call)));
             }
             put_whole(app, name, &digest, (call, body)).await?;
         }
@@ -206,7 +212,9 @@ async fn close(
     let held = app
         .store
         .resume((id, &slot), piece(chunk), digest.algorithm());
-    let mut held = held.await.map_err(|error| refused(name, id, error))?;
+    let mut held = held
+        .await
+        .map_err(|error| refused(error, || location(app, name, id, call)))?;
     let before = held.offset();
     let failed = match fill(&mut held, body).await? {
         End::Complete => check_length(chunk, held.offset() - before).err(),
@@ -222,21 +230,29 @@ async fn close(
 }
 
 /// Answers end-13.
-pub(super) async fn status(app: &App, name: &Name, session: &str) -> Result<Answer, ApiError> {
-    let id = app.store.session(name, session)?;
+pub(super) async fn status(
+    app: &App,
+    (name, session): (&Name, &str),
+    call: &Call,
+) -> Result<Answer, ApiError> {
+    let id = session_of(app, name, session, call)?;
     let offset = match app.store.progress(&id).await? {
         Progress::New => 0,
         Progress::Open(offset) => offset,
         Progress::Committing(_) | Progress::Done(_) => return Err(UploadError::Unknown.into()),
     };
     let mut answer = empty(StatusCode::NO_CONTENT);
-    describe(&mut answer, name, &id, offset);
+    describe(&mut answer, &location(app, name, &id, call), &id, offset);
     Ok(answer)
 }
 
 /// Answers end-14.
-pub(super) async fn cancel(app: &App, name: &Name, session: &str) -> Result<Answer, ApiError> {
-    let id = app.store.session(name, session)?;
+pub(super) async fn cancel(
+    app: &App,
+    (name, session): (&Name, &str),
+    call: &Call,
+) -> Result<Answer, ApiError> {
+    let id = session_of(app, name, session, call)?;
     app.store.cancel(&id).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
@@ -268,7 +284,7 @@ fn check_length(chunk: condition::Chunk, received: u64) -> Result<(), ApiError> 
 
 /// Turns a refusal into an answer. One that is out of order says where the upload is, so that the
 /// client can go on (spec: 416 with `Range`; regclient wants `Location` too).
-fn refused(name: &Name, id: &SessionId, error: UploadError) -> ApiError {
+fn refused(error: UploadError, location: impl FnOnce() -> String) -> ApiError {
     let offset = match error {
         UploadError::OutOfOrder { offset_bytes } => Some(offset_bytes),
         _ => None,
@@ -277,7 +293,7 @@ fn refused(name: &Name, id: &SessionId, error: UploadError) -> ApiError {
     match offset {
         Some(offset) => answer
             .with_header(header::RANGE, &range_text(offset))
-            .with_header(header::LOCATION, &location(name, id)),
+            .with_header(header::LOCATION, &location()),
         None => answer,
     }
 }
@@ -287,8 +303,25 @@ fn blob_created(name: &Name, digest: &Digest) -> Answer {
     created(&blob.path(), digest)
 }
 
-fn location(name: &Name, id: &SessionId) -> String {
-    Resource::Upload(name.clone(), id.to_string()).path()
+/// Returns the session that a path names, if it is the caller's.
+fn session_of(
+    app: &App,
+    name: &Name,
+    session: &str,
+    call: &Call,
+) -> Result<SessionId, UploadError> {
+    let owner = call.caller.principal.as_str();
+    app.store.session(name, owner, session)
+}
+
+/// Returns where an upload goes on. Where callers have to say who they are, the address says it for
+/// this one session, because tokens expire in the middle of large blobs.
+fn location(app: &App, name: &Name, id: &SessionId, call: &Call) -> String {
+    let path = Resource::Upload(name.clone(), id.to_string()).path();
+    match &call.caller.principal {
+        Principal::Everybody => path,
+        owner => format!("{path}?{PASS}={}", app.store.pass(id, owner.as_str())),
+    }
 }
 
 /// Docs: distribution writes `0-0` for nothing as well as for one byte, and clients expect it.
@@ -296,9 +329,9 @@ fn range_text(offset: u64) -> String {
     format!("0-{}", offset.saturating_sub(1))
 }
 
-fn describe(answer: &mut Answer, name: &Name, id: &SessionId, offset: u64) {
+fn describe(answer: &mut Answer, location: &str, id: &SessionId, offset: u64) {
     let headers = answer.headers_mut();
-    set(headers, header::LOCATION, &location(name, id));
+    set(headers, header::LOCATION, location);
     set(headers, header::RANGE, &range_text(offset));
     set(headers, UPLOAD_UUID, id.as_str());
 }

@@ -199,7 +199,7 @@ async fn wrong_bytes_stay_hidden(data: &dyn Data) {
 
 async fn sessions(data: &dyn Data) {
     let signer = SessionSigner::new(b"secret");
-    let id: SessionId = signer.issue(&"a".parse().unwrap(), 9, [3; 16]);
+    let id: SessionId = signer.issue((&"a".parse().unwrap(), ""), 9, [3; 16]);
     let at = |offset, resume: &Resume| Stage {
         session: Some(id.clone()),
         offset,

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::hmac;
+
 use super::data::Data;
 use super::error::StorageError;
 use super::key;
@@ -70,6 +72,7 @@ pub struct Store {
     pub(crate) clock: Clock,
     pub(crate) sparse: SparsePolicy,
     pub(crate) signer: SessionSigner,
+    secret: hmac::Key,
     pub(crate) slots: Mutex<HashMap<SessionId, Arc<Slot>>>,
 }
 
@@ -105,8 +108,18 @@ impl Store {
             clock,
             sparse,
             signer: SessionSigner::new(&secret),
+            secret: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             slots: Mutex::default(),
         })
+    }
+
+    /// Returns a key for `purpose`, the same in all replicas, from which no other follows.
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
+        // No repository has a colon in its name, so no session is signed over the same text.
+        let tag = hmac::sign(&self.secret, format!("key:{purpose}").as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(tag.as_ref());
+        key
     }
 
     /// Reads one record.
@@ -169,7 +182,8 @@ pub fn nonce() -> String {
     hex(&random::<8>())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Returns bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a string takes everything");

@@ -169,7 +169,10 @@ async fn sessions_are_purged_by_age_and_orphans_swept() {
     let (data, meta) = (MemoryData::default(), Arc::new(MemoryMeta::default()));
     let (data, meta): (Arc<dyn Data>, Arc<dyn Meta>) = (Arc::new(data), meta);
     let now = store(Arc::clone(&data), Arc::clone(&meta)).await;
-    let (recorded, orphan) = (now.open_session(&name("a")), now.open_session(&name("a")));
+    let (recorded, orphan) = (
+        now.open_session(&name("a"), ""),
+        now.open_session(&name("a"), ""),
+    );
     for id in [&recorded, &orphan] {
         let stage = Stage {
             session: Some(id.clone()),
@@ -197,7 +200,7 @@ async fn sessions_are_purged_by_age_and_orphans_swept() {
     )
     .await
     .unwrap();
-    assert!(later.session(&name("a"), recorded.as_str()).is_err());
+    assert!(later.session(&name("a"), "", recorded.as_str()).is_err());
     assert_eq!(later.purge_sessions().await.unwrap(), 1);
     assert!(data.sessions().await.unwrap().is_empty());
 }

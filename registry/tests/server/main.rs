@@ -3,6 +3,12 @@
 //! that sends exactly what a test says.
 
 #[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod auth_leaks;
+#[cfg(test)]
+mod auth_peer;
+#[cfg(test)]
 mod costs;
 #[cfg(test)]
 mod crash;

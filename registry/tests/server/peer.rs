@@ -225,6 +225,10 @@ impl Answer {
         self.all(name).next()
     }
 
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let found = self.headers.iter().filter(move |(key, _)| key == name);
         found.map(|(_, value)| value.as_str())

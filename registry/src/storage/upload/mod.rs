@@ -39,6 +39,9 @@ pub(crate) use writer::{Held, Piece};
 /// How long a session stays good, from the request that opened it. Docs: distribution purges
 /// uploads after as long.
 pub const SESSION_SECONDS: u64 = 168 * 3600;
+/// How long a pass is good, from the last answer on its session: longer than one piece of a very
+/// large blob takes over a slow line.
+const PASS_SECONDS: u64 = 24 * 3600;
 /// How many open files wait for the next request of their session.
 const WAITING_MAX: usize = 256;
 /// How long a request waits for an older one of the same session to let go.
@@ -107,20 +110,31 @@ pub enum Progress {
 }
 
 impl Store {
-    /// Opens a session for an upload into `name`. Nothing is written.
-    pub fn open_session(&self, name: &Name) -> SessionId {
+    /// Opens a session for an upload of `owner` into `name`. Nothing is written.
+    pub fn open_session(&self, name: &Name, owner: &str) -> SessionId {
         let expires_at = self.now().saturating_add(SESSION_SECONDS);
-        self.signer.issue(name, expires_at, random::<16>())
+        self.signer.issue((name, owner), expires_at, random::<16>())
     }
 
-    /// Returns the session in `text`, which came in a path under `name`.
+    /// Returns the session in `text`, which came in a path under `name` from `owner`.
     ///
     /// # Errors
     ///
-    /// [`UploadError::Unknown`] if it is not ours, of another repository, or expired.
-    pub fn session(&self, name: &Name, text: &str) -> Result<SessionId, UploadError> {
-        let id = self.signer.verify(name, text, self.now());
+    /// [`UploadError::Unknown`] if it is not ours, of another repository or owner, or expired.
+    pub fn session(&self, name: &Name, owner: &str, text: &str) -> Result<SessionId, UploadError> {
+        let id = self.signer.verify((name, owner), text, self.now());
         id.ok_or(UploadError::Unknown)
+    }
+
+    /// Returns a pass with which whoever has it goes on with the session as `owner`.
+    pub fn pass(&self, id: &SessionId, owner: &str) -> String {
+        let expires_at = self.now().saturating_add(PASS_SECONDS);
+        self.signer.pass(id, owner, expires_at)
+    }
+
+    /// Returns as whom `pass` lets its bearer go on with the session `id`.
+    pub fn passes(&self, id: &str, pass: &str) -> Option<String> {
+        self.signer.passes(id, pass, self.now())
     }
 
     /// Returns how far a session is.
