@@ -31,6 +31,7 @@ mod registry_htpasswd;
 mod registry_import;
 mod registry_scrub;
 mod registry_settings;
+mod registry_state;
 mod rmi;
 mod rule_page;
 mod run;

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use registry::server::ServeError;
 use registry::settings::{Problem, Settings};
 
 use super::registry_settings::{self, refused};
@@ -19,7 +20,10 @@ pub(crate) fn run(args: &CheckArgs, session: &Session) -> Result<(), Failure> {
     if !problems.is_empty() {
         return Err(refused(&problems));
     }
-    super::serve::configure(settings, None)?;
+    let parts = super::serve::configure(settings, None)?;
+    if let Some(tls) = &parts.tls {
+        tls.check().map_err(ServeError::from)?;
+    }
     if args.print {
         return report::print(&found.effective.render());
     }

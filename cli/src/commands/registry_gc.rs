@@ -7,7 +7,8 @@ use registry::server;
 use registry::storage::{Clock, GcPolicy, GcReport};
 
 use super::registry_settings::{self, flags_of_state};
-use super::serve::{policy, state};
+use super::registry_state::State;
+use super::serve::policy;
 use crate::args::registry::GcArgs;
 use crate::environment;
 use crate::report::{self, Failure};
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &GcArgs, session: &Session) -> Result<(), Failure> {
     let flags = flags_of_state(&args.state);
     let found = registry_settings::resolve(&args.source, flags, session)?;
     let settings = found.effective.settings;
-    let state = state(&settings, Some(session.root()))?;
+    let state = State::of(&settings, Some(session.root()))?;
     let policy = GcPolicy {
         thorough: args.thorough,
         dry_run: args.dry_run,
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &GcArgs, session: &Session) -> Result<(), Failure> {
     };
     let clock = Clock(environment::now);
     let report = session::block_on_droppable(async {
-        let collected = server::collect(state.open(clock)?, clock, &policy);
+        let collected = server::collect(state.open(clock).await?, clock, &policy);
         Ok(collected.await?)
     })?;
     report::print(&text(&report, args.dry_run))

@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use registry::server::auth::AuthConfig;
 use registry::server::monitor::{self, LogForm, LogSink, Monitor, MonitorConfig};
-use registry::server::{self, Config, GcSchedule, Limits, Reporter, ServeError};
-use registry::settings::sections::{AccessLog, Auth, Gc, Level, Sparse};
+use registry::server::{self, Config, GcSchedule, Limits, Reporter, TlsConfig, TlsVersion};
+use registry::settings::sections::{self, AccessLog, Auth, Gc, Level, Sparse};
 use registry::settings::{Problem, Settings};
-use registry::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, disk};
+use registry::storage::{Clock, GcPolicy, GcReport, SparsePolicy};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::registry_access::access;
 use super::registry_settings::{self, flags_of, refused};
+use super::registry_state::State;
 use crate::args::registry::ServeArgs;
 use crate::environment;
 use crate::report::{self, Exit, Failure};
@@ -29,17 +30,19 @@ pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
     let parts = configure(&settings, Some(session.root()))?;
     warn(&settings);
     let clock = Clock(environment::now);
-    let backend = parts.state.open(clock)?;
     let monitor = Arc::new(Monitor::new(parts.monitor));
-    let mut config = Config::new(backend, clock);
-    config.sparse = parts.sparse;
-    config.deletes = settings.storage.deletes;
-    config.limits = parts.limits;
-    config.auth = parts.auth;
-    config.gc = parts.gc;
-    config.monitor = Arc::clone(&monitor);
-    config.report = reporter(settings.log.level);
+    let scheme = if parts.tls.is_some() { "https" } else { "http" };
     session::block_on(|cancel| async move {
+        let mut config = Config::new(parts.state.open(clock).await?, clock);
+        config.sparse = parts.sparse;
+        config.deletes = settings.storage.deletes;
+        config.limits = parts.limits;
+        config.auth = parts.auth;
+        config.tls = parts.tls;
+        config.http2 = settings.http.http2;
+        config.gc = parts.gc;
+        config.monitor = Arc::clone(&monitor);
+        config.report = reporter(settings.log.level);
         let listener = listen(settings.http.address).await?;
         let address = listener.local_addr().unwrap_or(settings.http.address);
         let stop = CancellationToken::new();
@@ -53,7 +56,7 @@ pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
         }
         let shown = parts.state.shown();
         report::print(&format!(
-            "registry on http://{address}, content in {shown}\n"
+            "registry on {scheme}://{address}, content in {shown}\n"
         ))?;
         server::serve(config, listener, cancel.cancelled_owned()).await?;
         Ok(())
@@ -64,6 +67,7 @@ pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
 #[derive(Debug)]
 pub(crate) struct Parts {
     state: State,
+    pub(crate) tls: Option<TlsConfig>,
     sparse: SparsePolicy,
     limits: Limits,
     auth: Option<AuthConfig>,
@@ -71,33 +75,11 @@ pub(crate) struct Parts {
     monitor: MonitorConfig,
 }
 
-/// Where the state lies.
-#[derive(Clone, Debug)]
-pub(crate) enum State {
-    /// In a directory.
-    Directory(std::path::PathBuf),
-}
-
-impl State {
-    /// Opens the state.
-    pub(crate) fn open(&self, clock: Clock) -> Result<Backend, Failure> {
-        match self {
-            Self::Directory(path) => Ok(disk::open(path, clock).map_err(ServeError::from)?),
-        }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            Self::Directory(path) => path.display().to_string(),
-        }
-    }
-}
-
 /// Turns settings into configurations; `root` is the state directory of the program.
 pub(crate) fn configure(settings: &Settings, root: Option<&Path>) -> Result<Parts, Failure> {
-    refuse_missing(settings)?;
     Ok(Parts {
-        state: state(settings, root)?,
+        state: State::of(settings, root)?,
+        tls: tls(&settings.tls)?,
         sparse: match settings.storage.sparse {
             Sparse::Strict => SparsePolicy::Strict,
             Sparse::Index => SparsePolicy::Index,
@@ -108,17 +90,6 @@ pub(crate) fn configure(settings: &Settings, root: Option<&Path>) -> Result<Part
         gc: schedule(&settings.gc),
         monitor: monitor_config(settings),
     })
-}
-
-/// Returns where the state lies.
-pub(crate) fn state(settings: &Settings, root: Option<&Path>) -> Result<State, Failure> {
-    if settings.storage.s3.bucket.is_some() {
-        let problem = Problem::new("[storage.s3] is not supported by this build");
-        return Err(refused(&[problem]));
-    }
-    let default = || root.unwrap_or(Path::new("")).join("registry");
-    let directory = settings.storage.directory.clone();
-    Ok(State::Directory(directory.unwrap_or_else(default)))
 }
 
 /// Returns the policy of garbage collection.
@@ -140,6 +111,10 @@ fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
     Limits {
         connections_max: limits.connections,
+        requests_max: limits.requests,
+        streams_max: limits.streams,
+        handshakes_max: limits.handshakes,
+        handshake: limits.handshake.0,
         uri_max_bytes: limits.uri.bytes(),
         headers_max: limits.headers,
         manifest_max_bytes: limits.manifest.bytes(),
@@ -153,38 +128,22 @@ fn limits(settings: &Settings) -> Limits {
     }
 }
 
-/// Refuses what this build cannot do.
-fn refuse_missing(settings: &Settings) -> Result<(), Failure> {
-    let defaults = Settings::default();
-    let mut missing = Vec::new();
-    for (section, is_set) in [
-        ("[tls]", settings.tls != defaults.tls),
-        (
-            "limits.requests",
-            settings.limits.requests != defaults.limits.requests,
-        ),
-        (
-            "limits.streams",
-            settings.limits.streams != defaults.limits.streams,
-        ),
-        (
-            "limits.handshakes",
-            settings.limits.handshakes != defaults.limits.handshakes,
-        ),
-        (
-            "limits.handshake",
-            settings.limits.handshake != defaults.limits.handshake,
-        ),
-    ] {
-        if is_set {
-            let message = format!("{section} is not supported by this build");
-            missing.push(Problem::new(message));
+/// Returns how TLS is spoken; none without a certificate.
+fn tls(settings: &sections::Tls) -> Result<Option<TlsConfig>, Failure> {
+    let (Some(certificate), Some(key)) = (&settings.certificate, &settings.key) else {
+        if *settings == sections::Tls::default() {
+            return Ok(None);
         }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(refused(&missing))
+        let message = "`tls.certificate` and `tls.key` belong together";
+        return Err(refused(&[Problem::new(message)]));
+    };
+    let mut config = TlsConfig::new(certificate, key);
+    config.min_version = match settings.min_version {
+        sections::TlsVersion::V1_2 => TlsVersion::V1_2,
+        sections::TlsVersion::V1_3 => TlsVersion::V1_3,
+    };
+    config.client_ca.clone_from(&settings.client_ca);
+    Ok(Some(config))
 }
 
 fn warn(settings: &Settings) {

@@ -38,6 +38,7 @@ always! {
     ParseReferenceError => Exit::Usage,
     TransportError => Exit::Network,
     ServeError => Exit::Store,
+    registry_s3::OpenError => Exit::Store,
     StorageError => Exit::Store,
     ImportRegistryError => Exit::Store,
 }

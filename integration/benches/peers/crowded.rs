@@ -210,18 +210,14 @@ fn garbage_table(scale: Scale) -> Table {
             ),
             row("how many times slower", Unit::Times, vec![slower], "≤ 2×"),
             row("median without", Unit::Seconds, vec![median(alone)], ""),
-            row(
-                "median during collection",
-                Unit::Seconds,
-                vec![median(beside)],
-                "",
-            ),
-            row(
-                "peak memory",
-                Unit::Mebibytes,
-                vec![peak_memory(busy.id())],
-                "",
-            ),
+            {
+                let median = vec![median(beside)];
+                row("median during collection", Unit::Seconds, median, "")
+            },
+            {
+                let peak = vec![peak_memory(busy.id())];
+                row("peak memory", Unit::Mebibytes, peak, "")
+            },
         ],
     }
 }

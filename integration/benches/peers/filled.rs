@@ -171,7 +171,7 @@ fn fill(root: &Path, fill: impl FnOnce(&mut Filler<'_>, &Transaction<'_>)) {
         fs::create_dir_all(shard).expect("the directory is writable");
     }
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let at = since.expect("it is after 1970") - AGE;
+    let at = since.expect("it is after 1970").saturating_sub(AGE);
     let mut filler = Filler {
         root,
         random: Random::seeded(0x1000),

@@ -84,8 +84,8 @@ impl Door {
     pub(super) fn new(app: Arc<App>, tls: Option<Arc<Tls>>, closing: CancellationToken) -> Self {
         let limits = app.config.limits;
         Self {
+            builder: builder(&limits, app.config.http2),
             app,
-            builder: builder(&limits),
             tls,
             handshakes: Semaphore::new(limits.handshakes_max),
             requests: Arc::new(Semaphore::new(limits.requests_max)),
@@ -176,8 +176,11 @@ impl Door {
     }
 }
 
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    if !http2 {
+        builder = builder.http1_only();
+    }
     builder
         .http1()
         .timer(TokioTimer::new())

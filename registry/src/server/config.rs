@@ -106,6 +106,8 @@ pub struct Config {
     pub deletes: bool,
     /// Certificate and key; plain HTTP without.
     pub tls: Option<TlsConfig>,
+    /// Whether HTTP/2 is spoken, beside HTTP/1.1.
+    pub http2: bool,
     /// Bounds.
     pub limits: Limits,
     /// When garbage is collected; never unless set.
@@ -126,6 +128,7 @@ impl Config {
             sparse: SparsePolicy::default(),
             deletes: true,
             tls: None,
+            http2: true,
             limits: Limits::default(),
             gc: None,
             monitor: Arc::new(Monitor::new(MonitorConfig::new(clock))),

@@ -69,7 +69,10 @@ pub async fn serve(
     let app = Arc::new(open(config).await?);
     app.store.sweep_sessions().await?;
     let tls = match app.config.tls.clone() {
-        Some(tls) => Some(Arc::new(Tls::open(tls, app.config.clock)?)),
+        Some(mut tls) => {
+            tls.http2 &= app.config.http2;
+            Some(Arc::new(Tls::open(tls, app.config.clock)?))
+        }
         None => None,
     };
     let stop = CancellationToken::new();

@@ -43,6 +43,8 @@ pub struct TlsConfig {
     pub min_version: TlsVersion,
     /// Authorities, as PEM: only clients with a certificate of one of them may connect.
     pub client_ca: Option<PathBuf>,
+    /// Whether HTTP/2 is offered to clients.
+    pub http2: bool,
 }
 
 impl TlsConfig {
@@ -53,6 +55,7 @@ impl TlsConfig {
             key: key.into(),
             min_version: TlsVersion::default(),
             client_ca: None,
+            http2: true,
         }
     }
 
@@ -264,7 +267,10 @@ fn load(config: &TlsConfig) -> Result<Pair, TlsError> {
         }
     };
     let mut server = builder.with_single_cert(chain, key).map_err(unusable)?;
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if config.http2 {
+        server.alpn_protocols.insert(0, b"h2".to_vec());
+    }
     Ok(Pair {
         server: Arc::new(server),
         from: validity.map(|validity| validity.from),
