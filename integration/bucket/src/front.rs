@@ -24,6 +24,8 @@ use crate::log::{Log, Operation, Request};
 
 /// Bytes of a slow body that come at once.
 const SLOW_BYTES: usize = 4 << 10;
+/// How long a body that is cut waits for what came before to be sent.
+const FLUSH_TIME: Duration = Duration::from_millis(20);
 
 /// One request on its way; logged when it goes.
 #[derive(Debug)]
@@ -126,13 +128,20 @@ fn cut(body: Body, after_bytes: u64) -> impl Stream<Item = io::Result<Bytes>> + 
             left -= chunk.len();
             (chunk, left == 0)
         });
-    chunks.flat_map(|chunk| match chunk {
+    let pieces = chunks.flat_map(|chunk| match chunk {
         Err(error) => stream::iter(vec![Err(error)]),
         Ok((chunk, false)) => stream::iter(vec![Ok(chunk)]),
         Ok((chunk, true)) => {
             let end = Err(io::Error::other("the body is cut, as ordered"));
             stream::iter(vec![Ok(chunk), end])
         }
+    });
+    pieces.then(|piece| async move {
+        if piece.is_err() {
+            // While the body is awaited hyper sends what it has, which an error would throw away.
+            tokio::time::sleep(FLUSH_TIME).await;
+        }
+        piece
     })
 }
 

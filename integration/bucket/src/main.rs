@@ -127,13 +127,13 @@ fn main() -> ExitCode {
     match run(Arguments::parse().options()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = format!("error: {error}");
+            let mut text = error.to_string();
             let mut source = error.source();
             while let Some(cause) = source {
-                text.push_str(&format!("\n  cause: {cause}"));
+                text = format!("{text}: {cause}");
                 source = cause.source();
             }
-            drop(writeln!(std::io::stderr(), "{text}"));
+            drop(writeln!(std::io::stderr(), "error: {text}"));
             ExitCode::FAILURE
         }
     }

@@ -52,7 +52,7 @@ async fn a_presigned_request_needs_no_keys_until_it_expires() {
     let client = client(&server);
     put(&client, &server, "a b/\u{e9}", b"hello").await;
     let get = client.get_object().bucket(server.name()).key("a b/\u{e9}");
-    let config = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+    let config = PresigningConfig::expires_in(Duration::from_mins(1)).unwrap();
     let url = get.presigned(config).await.unwrap().uri().to_owned();
     let fetch = |url: String| {
         let curl = std::process::Command::new("curl")

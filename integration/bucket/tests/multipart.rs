@@ -2,7 +2,7 @@
 //! Multipart uploads: what may be completed, and what comes of it.
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, Part};
 use bucket::{Options, Server};
 
 use crate::setting::{bytes, client, put, refusal, server};
@@ -69,7 +69,7 @@ async fn parts_become_one_object_in_the_order_of_their_numbers() {
         assert_eq!(server.uploads(), ["big"]);
         assert_eq!(server.objects(), []);
         assert_eq!(complete(&client, &server, &id, vec![a, b]).await.0, 200);
-        assert_eq!(server.uploads(), [String::new(); 0]);
+        assert_eq!(server.uploads(), Vec::<String>::new());
         let get = client.get_object().bucket(server.name()).key("big");
         let whole = get.send().await.unwrap();
         assert!(whole.e_tag().unwrap().ends_with("-2\""));
@@ -187,7 +187,7 @@ async fn a_completion_takes_conditions_and_keeps_the_upload_when_they_fail() {
         .bucket(server.name())
         .key("big");
     abort.upload_id(&id).send().await.unwrap();
-    assert_eq!(server.uploads(), [String::new(); 0]);
+    assert_eq!(server.uploads(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -239,10 +239,6 @@ async fn uploads_and_parts_are_listed_in_pages() {
         .send()
         .await
         .unwrap();
-    let numbers: Vec<_> = page
-        .parts()
-        .iter()
-        .filter_map(|part| part.part_number())
-        .collect();
+    let numbers: Vec<_> = page.parts().iter().filter_map(Part::part_number).collect();
     assert_eq!(numbers, [2, 5]);
 }

@@ -44,7 +44,7 @@ pub(crate) fn refusal<T, E: ProvideErrorMetadata>(result: Result<T, SdkError<E>>
 /// Bytes that differ everywhere.
 pub(crate) fn bytes(len: usize, seed: u8) -> Vec<u8> {
     (0..len)
-        .map(|at| (at.wrapping_mul(31) >> 3) as u8 ^ seed)
+        .map(|at| (at.wrapping_mul(31) >> 3).to_le_bytes()[0] ^ seed)
         .collect()
 }
 
