@@ -40,6 +40,8 @@ pub use process::{Background, Finished, Program};
 pub use random::Random;
 pub use registry::KilnRegistry;
 pub use requirement::{Requirement, lacks};
-pub use setting::{bench_only, corpus_filter, is_blessing, kiln_binary, rounds, workspace_root};
+pub use setting::{
+    bench_only, corpus_filter, is_blessing, kiln_binary, minutes, rounds, workspace_root,
+};
 pub use test_env::TestEnv;
 pub use web::{Page, WebServer};

@@ -19,10 +19,12 @@ pub struct KilnRegistry {
 
 impl KilnRegistry {
     pub(crate) fn start(serve: Program, storage: &Path) -> Self {
-        let mut server = serve
-            .args(["--addr", "127.0.0.1:0", "--storage"])
-            .arg(storage)
-            .start();
+        Self::serve(serve.arg("--storage").arg(storage))
+    }
+
+    /// Starts a registry that has been told everything but its address.
+    pub(crate) fn serve(serve: Program) -> Self {
+        let mut server = serve.args(["--addr", "127.0.0.1:0"]).start();
         let address = server.wait_for("address", START_TIMEOUT, loopback_address);
         Self { server, address }
     }

@@ -136,6 +136,13 @@ impl TestEnv {
         self.registry_on("registry")
     }
 
+    /// Starts `kiln registry serve` on a free port with more flags, on the storage directory
+    /// `registry`.
+    pub fn registry_with(&self, flags: &[&str]) -> KilnRegistry {
+        let serve = self.kiln(["registry", "serve"]).args(flags);
+        KilnRegistry::start(serve, &self.path("registry"))
+    }
+
     /// Starts `kiln registry serve` on a free port, on the storage directory `name`.
     pub fn registry_on(&self, name: &str) -> KilnRegistry {
         KilnRegistry::start(self.kiln(["registry", "serve"]), &self.path(name))
