@@ -15,6 +15,8 @@ const IO_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest line of a header, and most header lines.
 const LINE_BYTES_MAX: u64 = 64 << 10;
 const HEADERS_MAX: usize = 200;
+/// How much of a body goes into one chunk, if it is sent in chunks.
+const CHUNK_BYTES: usize = 1000;
 
 /// A client of one server.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ pub struct Request<'a> {
     pub method: &'a str,
     /// Path and query, or a URL of the same server as `Location` has it.
     pub target: &'a str,
-    /// Headers.
+    /// Headers. `Transfer-Encoding: chunked` sends the body so, without saying its length.
     pub headers: &'a [(&'a str, &'a str)],
     /// Body.
     pub body: &'a [u8],
@@ -161,7 +163,7 @@ impl Client {
         let stream = connection.get_mut();
         write_head(stream, &address, request)?;
         // A server may refuse before it has read the whole body: its answer matters more.
-        let written = stream.write_all(request.body);
+        let written = write_body(stream, request);
         let answer = read_response(connection, request.method == "HEAD");
         let (response, keep) = match (answer, written) {
             (Ok(answer), _) => answer,
@@ -191,11 +193,29 @@ fn write_head(stream: &mut TcpStream, address: &str, request: &Request<'_>) -> i
     for (name, value) in request.headers {
         write!(head, "{name}: {value}\r\n")?;
     }
-    if !request.body.is_empty() || matches!(request.method, "POST" | "PUT" | "PATCH") {
+    let has_body = !request.body.is_empty() || matches!(request.method, "POST" | "PUT" | "PATCH");
+    if has_body && !is_chunked(request) {
         write!(head, "Content-Length: {}\r\n", request.body.len())?;
     }
     head.extend_from_slice(b"\r\n");
     stream.write_all(&head)
+}
+
+fn is_chunked(request: &Request<'_>) -> bool {
+    let mut names = request.headers.iter().map(|(name, _)| name);
+    names.any(|name| name.eq_ignore_ascii_case("transfer-encoding"))
+}
+
+fn write_body(stream: &mut TcpStream, request: &Request<'_>) -> io::Result<()> {
+    if !is_chunked(request) {
+        return stream.write_all(request.body);
+    }
+    for chunk in request.body.chunks(CHUNK_BYTES) {
+        write!(stream, "{:x}\r\n", chunk.len())?;
+        stream.write_all(chunk)?;
+        stream.write_all(b"\r\n")?;
+    }
+    stream.write_all(b"0\r\n\r\n")
 }
 
 /// Reads one response, and says whether the connection can be kept.

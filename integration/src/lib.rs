@@ -2,8 +2,8 @@
 //! Fixtures for the proof that kiln's parts agree with each other and with the outside.
 //!
 //! Tests here start the `kiln` program as a person does, and other people's programs beside it.
-//! Nothing of the workspace is called as a library except `oci`, for digests and references: what
-//! these tests show is true of the binary.
+//! Nothing of the workspace is called as a library except `oci`, for digests and references, and the
+//! S3 server `bucket`: what these tests show is true of the binary.
 //!
 //! Invariants
 //! 1. A [`TestEnv`] shares nothing with another: state directory, home, configuration, clock.
@@ -40,6 +40,8 @@ pub use process::{Background, Finished, Program};
 pub use random::Random;
 pub use registry::KilnRegistry;
 pub use requirement::{Requirement, lacks};
-pub use setting::{bench_only, corpus_filter, is_blessing, kiln_binary, rounds, workspace_root};
+pub use setting::{
+    bench_only, corpus_filter, is_blessing, kiln_binary, minutes, rounds, workspace_root,
+};
 pub use test_env::TestEnv;
 pub use web::{Page, WebServer};

@@ -6,6 +6,7 @@
 //! | `KILN_BIN` | the program under test; else the one built beside the tests |
 //! | `KILN_TESTS_STRICT` | a test that cannot run here fails (set by `integration/test.sh`) |
 //! | `KILN_TESTS_ROUNDS` | moments at which the fault tests kill; else as many as a minute allows |
+//! | `KILN_TESTS_MINUTES` | how long the registry's clients play; else a few seconds |
 //! | `KILN_BENCH_ROWS` | rows of the peers' bench to run, by key, separated by commas |
 //! | `KILN_BUILDKIT` | address of a buildkitd that the corpus is built by too |
 //! | `KILN_BLESS` | its answers are recorded in the corpus |
@@ -53,6 +54,13 @@ pub fn kiln_binary() -> PathBuf {
 /// Says whether a test that cannot run here is a failure.
 pub(crate) fn is_strict() -> bool {
     variable("KILN_TESTS_STRICT").is_some()
+}
+
+/// Returns how long the registry's clients play, if that was asked for.
+pub fn minutes() -> Option<u64> {
+    let text = variable("KILN_TESTS_MINUTES")?;
+    let minutes = text.to_str().and_then(|text| text.parse().ok());
+    Some(minutes.expect("KILN_TESTS_MINUTES is a number"))
 }
 
 /// Returns how often the fault tests kill, if that was asked for.

@@ -7,11 +7,13 @@
 //! | `interop` | skopeo, docker, buildah and umoci read what we write, and we what they write |
 //! | `agents` | `RUN --mount=type=ssh`, with OpenSSH's own programs |
 //! | `bad_input` | a clear error, nothing half-written, and a next command that works |
+//! | `conformance` | the registry against the distribution-spec, in six configurations |
 //! | `contexts` | what a build reads besides images: named, remote and local contexts, downloads, times |
 //! | `determinism` | the same input gives the same digest, anywhere |
 //! | `dockerfile_table` | `docs/dockerfile.md` has a row with tests for everything the frontend knows |
 //! | `git` | repositories as sources of ADD: what comes in, what does not, and what failures say |
 //! | `faults` | `kill -9` at any moment loses nothing that was acknowledged |
+//! | `history` | what clients of a registry are answered has an order of events behind it, through collection and kills |
 //! | `platforms` | indexes, cross-builds, steps for other processors |
 //! | `privileged` | what RUN steps may and may not do, as root and as an ordinary user |
 //! | `repair` | a registry is scrubbed, rebuilt, and imported from distribution |
@@ -26,6 +28,8 @@ mod agents;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod contexts;
 #[cfg(test)]
 mod corpus;
@@ -37,6 +41,8 @@ mod dockerfile_table;
 mod faults;
 #[cfg(test)]
 mod git;
+#[cfg(test)]
+mod history;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]

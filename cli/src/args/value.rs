@@ -139,22 +139,26 @@ pub(crate) fn parse_ulimit(text: &str) -> Result<UlimitArg, String> {
 /// Returns the duration that text like `90m`, `24h` or `1h30m` names. Docs: Go's `ParseDuration`,
 /// without fractions.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
-    let mut seconds = 0_u64;
+    let mut milliseconds = 0_u64;
     let mut rest = text;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..end].parse().ok()?;
-        let unit = match rest[end..].chars().next()? {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 24 * 3600,
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = rest.split_at(digits);
+        let letters = unit.find(|c: char| c.is_ascii_digit());
+        let (unit, later) = unit.split_at(letters.unwrap_or(unit.len()));
+        let unit = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 24 * 3_600_000,
             _ => return None,
         };
-        seconds = seconds.checked_add(number.checked_mul(unit)?)?;
-        rest = &rest[end + 1..];
+        let number: u64 = number.parse().ok()?;
+        milliseconds = milliseconds.checked_add(number.checked_mul(unit)?)?;
+        rest = later;
     }
-    (!text.is_empty()).then_some(Duration::from_secs(seconds))
+    (!text.is_empty()).then_some(Duration::from_millis(milliseconds))
 }
 
 /// Reads a duration for a flag.

@@ -127,5 +127,7 @@ mod tests {
         ] {
             assert_eq!(duration(text), seconds.map(Duration::from_secs), "{text}");
         }
+        let mixed = Some(Duration::from_millis(1250));
+        assert_eq!(duration("1s250ms"), mixed);
     }
 }
