@@ -26,7 +26,8 @@ fn send(client: &mut Client, method: &str, target: &str, kind: &str, body: &[u8]
 /// Pushes a blob (end-4a, end-6) and returns its digest.
 fn push_blob(client: &mut Client, name: &str, bytes: &[u8]) -> String {
     let digest = oci::sha256(bytes).to_string();
-    let post = Request::new("POST", &format!("/v2/{name}/blobs/uploads/"));
+    let uploads = format!("/v2/{name}/blobs/uploads/");
+    let post = Request::new("POST", &uploads);
     let opened = client.send(&post).expect("the registry answers");
     let location = opened.header("location").expect("a session has a place");
     let path = location.find("/v2/").map_or(location, |at| &location[at..]);

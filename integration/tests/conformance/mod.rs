@@ -116,7 +116,7 @@ fn with_a_login(version: Version) {
     let line = htpasswd.stdin("correct horse").ok().stdout;
     let users = env.write("users", line);
     let storage = env.path("registry");
-    let config = format!("[storage]\ndirectory = {storage:?}\n[auth]\nhtpasswd = {users:?}\n",);
+    let config = format!("[storage]\ndirectory = {storage:?}\n[auth]\nhtpasswd = {users:?}\n");
     let registry = env.registry_configured(&env.write("registry.toml", config));
     let target = Target::new(registry.address(), version);
     conforms(target.with_login("builder", "correct horse"));

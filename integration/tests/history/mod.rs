@@ -14,7 +14,7 @@ mod record;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use integration::{KilnRegistry, Random, TestEnv, minutes, rounds};
@@ -31,24 +31,34 @@ const KILLS: usize = 12;
 /// The collector runs again at once and spares nothing.
 const NO_GRACE: [&str; 4] = ["--gc-every", "20ms", "--gc-grace", "0s"];
 
-/// Lets all clients play for a while; returns everything that happened.
-fn play(registry: &KilnRegistry, epoch: u64, clock: Clock, how_long: Duration) -> Vec<Event> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let world = Arc::new(World::new(epoch));
-    let players: Vec<_> = (0..CLIENTS)
-        .map(|number| {
+/// Clients at work.
+struct Players {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Vec<Event>>>,
+}
+
+impl Players {
+    fn start(registry: &KilnRegistry, epoch: u64, clock: Clock) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let world = Arc::new(World::new(epoch));
+        let start = |number| {
             let random = Random::seeded(epoch * CLIENTS + number);
             let player = Player::new(registry.address(), Arc::clone(&world), clock, random);
             let stop = Arc::clone(&stop);
             thread::spawn(move || player.play(&stop))
-        })
-        .collect();
-    thread::sleep(how_long);
-    stop.store(true, Ordering::SeqCst);
-    let events = players.into_iter().map(|player| player.join());
-    events
-        .flat_map(|events| events.expect("an answer was wrong"))
-        .collect()
+        };
+        let threads = (0..CLIENTS).map(start).collect();
+        Self { stop, threads }
+    }
+
+    /// Lets everybody finish what they are at; returns everything that happened.
+    fn stop(self) -> Vec<Event> {
+        self.stop.store(true, Ordering::SeqCst);
+        let events = self.threads.into_iter().map(JoinHandle::join);
+        events
+            .flat_map(|events| events.expect("an answer was wrong"))
+            .collect()
+    }
 }
 
 /// Reads everything once, so that the end is checked too.
@@ -75,7 +85,9 @@ fn sixteen_clients_and_a_collector_without_grace() {
     let until = Instant::now() + minutes().map_or(3 * EPOCH, |m| Duration::from_secs(60 * m));
     let (mut epoch, mut total) = (0, 0);
     while Instant::now() < until {
-        let mut events = play(&registry, epoch, clock, EPOCH);
+        let players = Players::start(&registry, epoch, clock);
+        thread::sleep(EPOCH);
+        let mut events = players.stop();
         events.extend(look(&registry, epoch, clock));
         assert_explained(&events, epoch);
         total += events.len();
@@ -93,23 +105,10 @@ fn killed_among_clients_and_collector() {
     let mut interrupted = 0;
     for epoch in 0..rounds().unwrap_or(KILLS) as u64 {
         let moment = Duration::from_millis(20 + random.below(300));
-        let stop = Arc::new(AtomicBool::new(false));
-        let world = Arc::new(World::new(epoch));
-        let players: Vec<_> = (0..CLIENTS)
-            .map(|number| {
-                let random = Random::seeded(epoch * CLIENTS + number);
-                let player = Player::new(registry.address(), Arc::clone(&world), clock, random);
-                let stop = Arc::clone(&stop);
-                thread::spawn(move || player.play(&stop))
-            })
-            .collect();
+        let players = Players::start(&registry, epoch, clock);
         thread::sleep(moment);
         registry.kill();
-        stop.store(true, Ordering::SeqCst);
-        let mut events: Vec<Event> = Vec::new();
-        for player in players {
-            events.extend(player.join().expect("an answer was wrong"));
-        }
+        let mut events = players.stop();
         interrupted += events.iter().filter(|event| !event.is_certain).count();
         registry = env.registry_with("registry", &NO_GRACE);
         events.extend(look(&registry, epoch, clock));
