@@ -112,15 +112,27 @@ pub struct ScrubReport {
 }
 
 impl ScrubReport {
-    /// Tells whether anything is damaged that was not mended.
+    /// Tells whether anything is damaged that was not mended. What somebody deleted although a
+    /// manifest names it is worth telling, but no damage.
     pub fn has_damage(&self) -> bool {
-        let is_open = |finding: &Finding| finding.remedy != Remedy::Healed;
+        let is_open = |finding: &Finding| {
+            finding.remedy != Remedy::Healed && finding.damage != Damage::MissingReference
+        };
         self.findings_left_out > 0
             || self.unreadable_records > 0
             || self.findings.iter().any(is_open)
     }
 
     pub(super) fn add(&mut self, digest: Digest, damage: Damage, remedy: Remedy) {
+        // Once for a digest, whatever names it: the report has all repositories and tags.
+        let is_told = damage == Damage::MissingReference
+            && self
+                .findings
+                .iter()
+                .any(|finding| finding.digest == digest && finding.damage == damage);
+        if is_told {
+            return;
+        }
         if self.findings.len() >= FINDINGS_MAX {
             self.findings_left_out += 1;
             return;

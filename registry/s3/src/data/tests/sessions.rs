@@ -9,7 +9,7 @@ use registry::storage::{Publication, StorageError};
 use super::{BucketData, PART, append, assert_tidy, data, digest, noise, read, small_parts};
 
 fn session() -> SessionId {
-    SessionSigner::new(b"secret").issue(&"a".parse().unwrap(), 9, [3; 16])
+    SessionSigner::new(b"secret").issue((&"a".parse().unwrap(), ""), 9, [3; 16])
 }
 
 async fn open(data: &BucketData, id: &SessionId, at: usize, resume: &Resume) -> Box<dyn Staged> {
