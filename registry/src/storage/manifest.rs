@@ -158,11 +158,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`PutManifestError`]; nothing points at the manifest then.
+    /// [`PutManifestError`]; no tag of this call points at the manifest then. Where a write is not
+    /// one moment and a reference is deleted in the middle of it, the manifest itself may be
+    /// readable by its digest, as one is whose reference is deleted a moment later.
     ///
     /// # Cancellation
     ///
-    /// All of it or nothing becomes visible.
+    /// Where a write is one moment, all of it or nothing becomes visible; elsewhere any number of
+    /// its first steps.
     pub async fn put_manifest(&self, put: &ManifestPut<'_>) -> Result<usize, PutManifestError> {
         let began = self.now();
         let (mut round, mut publication, early) = self.begin(put).await?;
