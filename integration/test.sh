@@ -23,6 +23,7 @@ install_packages() {
     done <<'LIST'
 skopeo skopeo
 buildah buildah
+podman podman
 dockerd docker.io
 docker docker.io
 umoci umoci

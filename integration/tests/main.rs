@@ -16,6 +16,7 @@
 //! | `history` | what clients of a registry are answered has an order of events behind it, through collection and kills |
 //! | `platforms` | indexes, cross-builds, steps for other processors |
 //! | `privileged` | what RUN steps may and may not do, as root and as an ordinary user |
+//! | `registry_clients` | skopeo, buildah, podman, docker and kiln at our registry, with and without login and TLS |
 //! | `repair` | a registry is scrubbed, rebuilt, and imported from distribution |
 //! | `rules_of_cache` | what finds a recorded step, by the same numbers |
 //! | `rules_of_run` | RUN rule by rule, by the numbers of `docs/dockerfile.md` |
@@ -49,6 +50,8 @@ mod interop;
 mod platforms;
 #[cfg(test)]
 mod privileged;
+#[cfg(test)]
+mod registry_clients;
 #[cfg(test)]
 mod repair;
 #[cfg(test)]

@@ -109,6 +109,12 @@ impl Dockerd {
             .arg(subcommand)
     }
 
+    /// Returns the process id of the daemon, whose namespaces are those of its network.
+    pub fn id(&self) -> u32 {
+        let daemon = self.daemon.as_ref();
+        daemon.expect("the daemon runs until it is dropped").id()
+    }
+
     /// Makes an image of a root file system under `name`.
     pub fn import(&self, rootfs: &Path, name: &str) {
         drop(self.call("import").arg(rootfs).arg(name).ok());
