@@ -7,7 +7,7 @@
 //! | buildah | `--cert-dir` | a push of what it has pushed | – | – |
 //! | podman | `SSL_CERT_FILE` | a push of what it has pushed | `search --list-tags` | – |
 //! | docker | `/etc/docker/certs.d` | a push of what it has pushed | – | – |
-//! | kiln | `ca` in its configuration | a push of what it has pushed | – | – |
+//! | kiln | `ca` in its configuration, `SSL_CERT_FILE` | a push of what it has pushed | – | – |
 //!
 //! A dash is a command that the client does not have: `rmi` removes what is local.
 
@@ -135,8 +135,8 @@ fn removes(place: &Place, archive: &Path, writer: &dyn Client, reader: &dyn Clie
 }
 
 /// Visits every kind of registry with a client that needs no daemon.
-fn visits(test: &str, needs: Requirement, make: Make<'_>) {
-    if lacks(test, &[needs, Requirement::Root]) {
+fn visits(test: &str, needs: &[Requirement], make: Make<'_>) {
+    if lacks(test, needs) {
         return;
     }
     for kind in [Kind::Open, Kind::Login, Kind::LoginAndTls] {
@@ -148,7 +148,7 @@ fn visits(test: &str, needs: Requirement, make: Make<'_>) {
 fn skopeo_moves_and_deletes_images() {
     visits(
         "skopeo_moves_and_deletes_images",
-        SKOPEO,
+        &[SKOPEO, Requirement::Root],
         &|place, name, trust| {
             Box::new(SkopeoClient {
                 skopeo: Skopeo::new(&place.env),
@@ -161,42 +161,52 @@ fn skopeo_moves_and_deletes_images() {
 
 #[test]
 fn buildah_moves_images() {
-    visits("buildah_moves_images", BUILDAH, &|place, name, trust| {
-        Box::new(BuildahClient {
-            buildah: Buildah::at(place.env.path(name)),
-            account: Account::new(place, name, trust),
-        })
-    });
+    visits(
+        "buildah_moves_images",
+        &[BUILDAH, Requirement::Root],
+        &|place, name, trust| {
+            Box::new(BuildahClient {
+                buildah: Buildah::at(place.env.path(name)),
+                account: Account::new(place, name, trust),
+            })
+        },
+    );
 }
 
 #[test]
 fn podman_moves_images() {
-    visits("podman_moves_images", PODMAN, &|place, name, trust| {
-        let (trust, authority) = match trust {
-            Trust::OurAuthority => (Trust::Nothing, Some(place.authority())),
-            trust => (trust, None),
-        };
-        Box::new(PodmanClient {
-            podman: Podman::at(place.env.path(name)),
-            account: Account::new(place, name, trust),
-            authority,
-        })
-    });
+    visits(
+        "podman_moves_images",
+        &[PODMAN, Requirement::Root],
+        &|place, name, trust| {
+            let (trust, authority) = match trust {
+                Trust::OurAuthority => (Trust::Nothing, Some(place.authority())),
+                trust => (trust, None),
+            };
+            Box::new(PodmanClient {
+                podman: Podman::at(place.env.path(name)),
+                account: Account::new(place, name, trust),
+                authority,
+            })
+        },
+    );
 }
 
 #[test]
 fn kiln_moves_images() {
     visits(
         "kiln_moves_images",
-        Requirement::Root,
-        &|place, _, trust| {
-            let env = TestEnv::new();
-            if trust == Trust::OurAuthority {
-                let (host, authority) = (&place.host, place.authority());
-                env.write(
-                    "config.toml",
-                    format!("[registries.{host:?}]\nca = {authority:?}\n"),
-                );
+        &[Requirement::Root],
+        &|place, name, trust| {
+            let mut env = TestEnv::new();
+            let (host, authority) = (&place.host, place.authority());
+            match (trust, name) {
+                (Trust::OurAuthority, "reader") => env.set_var("SSL_CERT_FILE", authority),
+                (Trust::OurAuthority, _) => {
+                    let text = format!("[registries.{host:?}]\nca = {authority:?}\n");
+                    drop(env.write("config.toml", text));
+                }
+                (Trust::Http | Trust::Nothing, _) => {}
             }
             Box::new(KilnClient(env))
         },
