@@ -8,6 +8,7 @@ use oci::Digest;
 
 use super::answer::{Answer, ApiError, CONTENT_DIGEST, empty, set};
 use super::condition::{self, Wanted};
+use super::pace::paced;
 use super::route::{App, Call};
 use crate::endpoint::Name;
 use crate::error::ErrorCode;
@@ -58,7 +59,7 @@ pub(super) async fn get(
     } else {
         match app.store.read_blob(&blob, range.clone()).await? {
             storage::Bytes::Whole(bytes) => Body::from(bytes),
-            storage::Bytes::Stream(stream) => Body::from_stream(stream),
+            storage::Bytes::Stream(stream) => Body::from_stream(paced(stream)),
         }
     };
     let mut answer = Response::new(body);

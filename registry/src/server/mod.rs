@@ -32,6 +32,7 @@ mod connection;
 pub mod fuzz;
 mod manifest;
 pub mod monitor;
+mod pace;
 mod query;
 mod referrer;
 mod route;

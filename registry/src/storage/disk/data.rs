@@ -6,18 +6,15 @@
 //! records are committed.
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::stream;
 use oci::{Algorithm, Digest};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::reading::Readers;
 use super::repair;
 use super::root::Root;
 use super::staged::DiskStaged;
@@ -29,8 +26,6 @@ use crate::storage::session::SessionId;
 
 /// How many locks there are; two digests that share one wait for each other.
 const STRIPES: usize = 1024;
-/// How much is read and handed over at once.
-const READ_BYTES: u64 = 256 << 10;
 
 /// Returns where the bytes of `digest` lie, below the root.
 pub(super) fn place(digest: &Digest) -> String {
@@ -68,6 +63,7 @@ impl Stripes {
 pub(super) struct DiskData {
     root: Arc<Root>,
     stripes: Arc<Stripes>,
+    readers: Readers,
 }
 
 impl DiskData {
@@ -75,6 +71,7 @@ impl DiskData {
         Self {
             root,
             stripes: Arc::new(Stripes::new()),
+            readers: Readers::default(),
         }
     }
 }
@@ -121,14 +118,11 @@ impl Data for DiskData {
 
     fn read<'a>(&'a self, location: &'a Location, range: Range<u64>) -> Answer<'a, data::Bytes> {
         let (root, location) = (Arc::clone(&self.root), location.clone());
+        let readers = self.readers.clone();
         Box::pin(on_pool(move || {
             let file = open_blob(&root, &location)?;
-            if range.end.saturating_sub(range.start) > READ_BYTES {
-                return Ok(data::Bytes::Stream(read_stream(file, range)));
-            }
-            let bytes = read_piece(&file, &range)
-                .map_err(|source| StorageError::io("read", root.path.join(&*location.0), source))?;
-            Ok(data::Bytes::Whole(bytes))
+            let failed = |source| StorageError::io("read", root.path.join(&*location.0), source);
+            readers.read(file, range).map_err(failed)
         }))
     }
 
@@ -257,27 +251,4 @@ fn open_blob(root: &Root, location: &Location) -> Result<File, StorageError> {
             Err(StorageError::io("open", path, errno.into()))
         }
     }
-}
-
-fn read_piece(file: &File, range: &Range<u64>) -> io::Result<Bytes> {
-    let count = range.end.saturating_sub(range.start).min(READ_BYTES);
-    let mut buffer = vec![0; usize::try_from(count).unwrap_or_default()];
-    file.read_exact_at(&mut buffer, range.start)?;
-    Ok(Bytes::from(buffer))
-}
-
-/// Reads piece by piece; one piece is in memory at a time, and nothing is read for a client that
-/// does not take it.
-fn read_stream(file: File, range: Range<u64>) -> data::Stream {
-    let state = (Arc::new(file), range);
-    Box::pin(stream::try_unfold(state, |(file, range)| async move {
-        if range.is_empty() {
-            return Ok(None);
-        }
-        let (reader, wanted) = (Arc::clone(&file), range.clone());
-        let task = tokio::task::spawn_blocking(move || read_piece(&reader, &wanted));
-        let piece = task.await.map_err(io::Error::other)??;
-        let rest = range.start + piece.len() as u64..range.end;
-        Ok(Some((piece, (file, rest))))
-    }))
 }

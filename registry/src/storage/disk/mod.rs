@@ -29,6 +29,7 @@ mod checkpoint;
 mod data;
 mod journal;
 mod meta;
+mod reading;
 mod rebuild;
 mod repair;
 mod root;
