@@ -16,6 +16,7 @@ use super::answer::{API_VERSION, Answer, ApiError, NAMESPACE, whole};
 use super::auth::{Cursor, TOKEN_PATH, TokenRequest, later};
 use super::body::RequestBody;
 use super::config::{Config, Limits};
+use super::monitor::Requester;
 use super::query::{Query, namespace};
 use super::{blob, catalog, manifest, monitor, referrer, tag, upload};
 use crate::endpoint::Resource;
@@ -52,10 +53,11 @@ struct Asking {
     query: Query,
     authority: Option<Authority>,
     peer: Option<Peer>,
+    requester: Requester,
 }
 
 impl Asking {
-    fn of(parts: Parts) -> Self {
+    fn of(mut parts: Parts) -> Self {
         let mut headers = parts.headers;
         for (_, value) in headers
             .iter_mut()
@@ -69,6 +71,7 @@ impl Asking {
             query: Query::of(&parts.uri),
             authority: parts.uri.into_parts().authority,
             peer: parts.extensions.get::<Option<Peer>>().copied().flatten(),
+            requester: parts.extensions.remove().unwrap_or_default(),
         }
     }
 
@@ -133,6 +136,7 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
             method: &asking.method,
             sender: asking.sender(),
             query: &asking.query,
+            requester: &asking.requester,
         };
         return issuer.answer(request, &mut body).await;
     }
@@ -229,6 +233,9 @@ async fn change(
 async fn authorize(app: &App, resource: &Resource, asking: &Asking) -> Result<Caller, ApiError> {
     let needs = needs(resource, &asking.method);
     let identified = app.access.identify(asking.sender()).await;
+    if let Ok(caller) = &identified {
+        asking.requester.tell(&caller.principal);
+    }
     if let Ok(caller) = &identified
         && caller.has_all(&needs)
     {
@@ -238,6 +245,7 @@ async fn authorize(app: &App, resource: &Resource, asking: &Asking) -> Result<Ca
         && let Some(owner) = owner(app, session, asking, &identified).await
         && owner.has_all(&needs)
     {
+        asking.requester.tell(&owner.principal);
         return Ok(owner);
     }
     let identified = identified.as_ref().map_err(Clone::clone);

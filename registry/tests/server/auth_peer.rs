@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A server with users and rules, and what clients say to sign in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use registry::server::auth::{Actions, AuthConfig, Rule};
+use registry::server::monitor::Monitor;
 
 use crate::peer::{Answer, Request, Server};
 
@@ -34,6 +36,14 @@ pub(crate) fn rule(pattern: &str, who: &str, actions: &[&str]) -> Rule {
 impl Guarded {
     /// Starts a server whose access control `change` has changed.
     pub(crate) fn with(change: impl FnOnce(&mut AuthConfig)) -> Self {
+        Self::watched(change, None)
+    }
+
+    /// Starts a server that `monitor` watches.
+    pub(crate) fn watched(
+        change: impl FnOnce(&mut AuthConfig),
+        monitor: Option<Arc<Monitor>>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
         std::fs::write(&path, users(&["amy", "bob", "ci", "eve"])).unwrap();
@@ -52,7 +62,12 @@ impl Guarded {
         };
         change(&mut auth);
         Self {
-            server: Server::with(|config| config.auth = Some(auth)),
+            server: Server::with(|config| {
+                config.auth = Some(auth);
+                if let Some(monitor) = monitor {
+                    config.monitor = monitor;
+                }
+            }),
             folder,
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use registry::server::monitor::{self, LogForm, LogSink, Monitor, MonitorConfig};
 
+use crate::auth_peer::{Guarded, basic};
 use crate::peer::{Answer, CLOCK, Request, Server, manifest};
 
 /// Serves the numbers of `monitor` on a port of their own, until the process ends.
@@ -144,6 +145,52 @@ fn each_request_is_one_line() {
         !text.contains("aHVudGVyMg") && !text.contains("secret"),
         "{text}"
     );
+}
+
+#[test]
+fn a_line_names_the_user_once_he_has_proven_who_he_is() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let taken = Arc::clone(&lines);
+    let sink = LogSink(Arc::new(move |text: &[u8]| {
+        taken.lock().unwrap().extend_from_slice(text);
+        Ok(())
+    }));
+    let mut config = MonitorConfig::new(CLOCK);
+    config.access_log = Some((LogForm::Json, sink));
+    let monitor = Arc::new(Monitor::new(config));
+    let metrics = metrics_of(&monitor);
+    let guarded = Guarded::watched(|_| {}, Some(monitor));
+    let token = guarded.token(Some("ci"), "repository:team/a:pull,push");
+    let upload = guarded.open_upload("team/a", &token);
+    let tags = || Request::new("GET", "/v2/team/a/tags/list");
+    guarded.send(Request::new("GET", &upload), Some(&token));
+    guarded.send(Request::new("GET", &upload), None);
+    guarded.send(tags(), Some(&basic("bob", "bob")));
+    guarded.send(tags(), Some(&basic("eve", "wrong")));
+    guarded.send(tags(), None);
+    let numbers = text(&get(metrics, "/metrics"));
+    let counted = "requests_total{method=\"GET\",endpoint=\"token\",status=\"2xx\"} 1";
+    assert!(numbers.contains(counted), "{numbers}");
+    drop(guarded);
+    let text = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+    let users: Vec<_> = text
+        .lines()
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            (line["status"].as_u64().unwrap(), line["user"].clone())
+        })
+        .collect();
+    let expected = [
+        (200, "ci".into()),
+        (202, "ci".into()),
+        (204, "ci".into()),
+        // The address of an upload is a pass of who opened it.
+        (204, "ci".into()),
+        (403, "bob".into()),
+        (401, serde_json::Value::Null),
+        (401, serde_json::Value::Null),
+    ];
+    assert_eq!(users, expected, "{text}");
 }
 
 #[test]

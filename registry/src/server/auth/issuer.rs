@@ -26,6 +26,7 @@ use crate::error::ErrorCode;
 use crate::server::access::{Principal, Sender, Unidentified};
 use crate::server::answer::{Answer, ApiError, whole};
 use crate::server::body::RequestBody;
+use crate::server::monitor::Requester;
 use crate::server::query::Query;
 
 /// Where tokens are; no repository can be called so, because it is not below `/v2/`.
@@ -41,6 +42,8 @@ pub(in crate::server) struct TokenRequest<'a> {
     pub(in crate::server) method: &'a Method,
     pub(in crate::server) sender: Sender<'a>,
     pub(in crate::server) query: &'a Query,
+    /// Is told who gets the token.
+    pub(in crate::server) requester: &'a Requester,
 }
 
 /// Answers requests for tokens.
@@ -83,6 +86,7 @@ impl Issuer {
         match *request.method {
             Method::GET | Method::HEAD => {
                 let holder = self.by_header(sender).await?;
+                request.requester.tell(&holder.principal);
                 let offline = request.query.get("offline_token") == Some("true");
                 let scopes = request.query.all("scope");
                 Ok(self.give(&holder, scopes, offline))
@@ -90,6 +94,7 @@ impl Issuer {
             Method::POST => {
                 let form = read(body).await?;
                 let holder = self.by_form(sender, &form).await?;
+                request.requester.tell(&holder.principal);
                 let offline = form.get("access_type") == Some("offline");
                 Ok(self.give(&holder, form.all("scope"), offline))
             }

@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -18,7 +18,9 @@ use super::log::Line;
 use super::metrics::{InFlight, RequestLabels};
 use super::{Monitor, health};
 use crate::endpoint::Resource;
+use crate::server::access::Principal;
 use crate::server::answer::Answer;
+use crate::server::auth::TOKEN_PATH;
 use crate::server::route::App;
 use crate::storage::store::nonce;
 
@@ -47,6 +49,24 @@ const SESSION_SHOWN: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct Remote(pub(in crate::server) SocketAddr);
 
+/// On whose behalf a request comes, as an extension of it: told by whoever finds out, so that it is
+/// known of refused and cut off requests too.
+#[derive(Clone, Debug, Default)]
+pub(in crate::server) struct Requester(Arc<OnceLock<Box<str>>>);
+
+impl Requester {
+    /// Notes who it is; the first user who is told stays.
+    pub(in crate::server) fn tell(&self, principal: &Principal) {
+        if let Principal::User(name) = principal {
+            self.0.get_or_init(|| name.clone());
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        self.0.get().map(|name| String::from(&**name))
+    }
+}
+
 /// Returns the header for a warning; none if the text cannot be in one.
 pub(super) fn warning(text: &str) -> Option<HeaderValue> {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
@@ -70,7 +90,8 @@ where
     }
     let mut entry = Entry::begin(Arc::clone(&monitor), &request);
     let received = Arc::clone(&entry.received);
-    let request = request.map(|body| Body::new(Received { body, received }));
+    let mut request = request.map(|body| Body::new(Received { body, received }));
+    request.extensions_mut().insert(entry.requester.clone());
     let mut answer = answer(app, request).await;
     entry.status = answer.status().as_u16();
     let headers = answer.headers_mut();
@@ -93,6 +114,7 @@ struct Entry {
     status: u16,
     sent: u64,
     received: Arc<AtomicU64>,
+    requester: Requester,
     /// What only a log wants.
     texts: Option<Texts>,
     _in_flight: InFlight,
@@ -120,6 +142,7 @@ impl Entry {
             status: 499,
             sent: 0,
             received: Arc::default(),
+            requester: Requester::default(),
             texts,
             _in_flight: monitor.metrics.begin(endpoint),
             monitor,
@@ -157,8 +180,7 @@ impl Drop for Entry {
         log.write(&Line {
             time: Timestamp::try_from(now).unwrap_or_default(),
             remote: texts.remote.map(|remote| remote.ip().to_string()),
-            // Known once requests carry on whose behalf they come.
-            user: None,
+            user: self.requester.name(),
             method: self.method.to_string(),
             path: texts.path,
             protocol: protocol(texts.version),
@@ -232,6 +254,9 @@ fn method(method: &Method) -> &'static str {
 }
 
 fn endpoint(path: &str) -> &'static str {
+    if path == TOKEN_PATH {
+        return "token";
+    }
     match Resource::parse(path) {
         Ok(Resource::Base) => "base",
         Ok(Resource::Catalog) => "catalog",
