@@ -11,6 +11,7 @@ use registry::server::{self, Config, GcSchedule, Limits, Reporter, TlsConfig, Tl
 use registry::settings::sections::{self, AccessLog, Auth, Gc, Level, Sparse};
 use registry::settings::{Problem, Settings};
 use registry::storage::{Clock, GcPolicy, GcReport, SparsePolicy};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,7 @@ pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
     let settings = found.effective.settings;
     let parts = configure(&settings, Some(session.root()))?;
     warn(&settings);
+    raise_descriptors();
     let clock = Clock(environment::now);
     let monitor = Arc::new(Monitor::new(parts.monitor));
     let scheme = if parts.tls.is_some() { "https" } else { "http" };
@@ -70,7 +72,7 @@ pub(crate) struct Parts {
     pub(crate) tls: Option<TlsConfig>,
     sparse: SparsePolicy,
     limits: Limits,
-    auth: Option<AuthConfig>,
+    pub(crate) auth: Option<AuthConfig>,
     gc: Option<GcSchedule>,
     monitor: MonitorConfig,
 }
@@ -146,6 +148,19 @@ fn tls(settings: &sections::Tls) -> Result<Option<TlsConfig>, Failure> {
     Ok(Some(config))
 }
 
+/// Allows as many descriptors as the system lets us have: each connection is one, each blob being
+/// read or written another, and each directory of blobs stays open. What starts us often allows
+/// 1024, for the sake of programs that call `select`; the hard limit is the operator's word.
+fn raise_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // Where that is forbidden the limit is what it was: connections wait to be accepted.
+    setrlimit(Resource::Nofile, raised).ok();
+}
+
 fn warn(settings: &Settings) {
     let is_open = settings.auth == Auth::default();
     if is_open && !settings.http.address.ip().is_loopback() && settings.log.level >= Level::Warn {
@@ -205,4 +220,22 @@ async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
         let message = format!("cannot listen on {address}");
         Failure::new(Exit::Network, message).because(Some(&error))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_all_descriptors_that_it_may_have() {
+        let before = getrlimit(Resource::Nofile);
+        let most = before.maximum.expect("systems have a bound");
+        let few = Rlimit {
+            current: Some(most - 1),
+            ..before
+        };
+        setrlimit(Resource::Nofile, few).unwrap();
+        raise_descriptors();
+        assert_eq!(getrlimit(Resource::Nofile).current, Some(most));
+    }
 }
