@@ -12,6 +12,8 @@ use crate::session::Session;
 
 /// The file that is read unless another is named.
 const SYSTEM_FILE: &str = "/etc/kiln/registry.toml";
+/// Where distribution keeps content, below its directory.
+const CONTENT_OF_DISTRIBUTION: &str = "docker/registry/v2";
 /// The largest file that is read.
 const FILE_MAX_BYTES: u64 = 4 << 20;
 
@@ -36,6 +38,7 @@ pub(crate) fn resolve(
         ..Layers::default()
     };
     let mut file = source.config.clone();
+    let mut content = None;
     if let Some(path) = &source.distribution_config {
         let text = read(path)?;
         let variables = session
@@ -47,6 +50,7 @@ pub(crate) fn resolve(
             report::remark(&format!("warning: {warning}"));
         }
         layers.foreign = Some(converted.foreign);
+        content = converted.content;
         file = Some(path.clone());
     } else if let Some(path) = &source.config {
         layers.file = Some(File::new(path, read(path)?));
@@ -55,7 +59,27 @@ pub(crate) fn resolve(
         file = Some(SYSTEM_FILE.into());
     }
     let effective = settings::resolve(&layers).map_err(|problems| refused(&problems))?;
+    let ours = effective.settings.storage.directory.as_deref();
+    if let (Some(theirs), Some(ours)) = (&content, ours)
+        && let Some(warning) = not_taken_over(theirs, ours)
+    {
+        report::remark(&format!("warning: {warning}"));
+    }
     Ok(Found { effective, file })
+}
+
+/// Returns what to tell if distribution has content in `theirs`, and we have none in `ours` yet.
+fn not_taken_over(theirs: &Path, ours: &Path) -> Option<Problem> {
+    let is_there = theirs.join(CONTENT_OF_DISTRIBUTION).is_dir();
+    if !is_there || ours.join("version").exists() {
+        return None;
+    }
+    let (theirs, ours) = (theirs.display(), ours.display());
+    let warning = Problem::new(format!(
+        "the content in {theirs} is not taken over by itself"
+    ));
+    let command = format!("kiln registry import {theirs} --storage {ours}");
+    Some(warning.hint(format!("before serving, run `{command}`")))
 }
 
 /// Returns the failure that tells all `problems`.
@@ -105,4 +129,27 @@ fn read(path: &Path) -> Result<String, Failure> {
         let message = format!("cannot read configuration file {}", path.display());
         Failure::usage(message).because(Some(&error))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_of_distribution_is_told_about_until_there_is_a_registry() {
+        let folder = tempfile::tempdir().unwrap();
+        let (theirs, ours) = (folder.path(), folder.path().join("kiln"));
+        assert!(not_taken_over(theirs, &ours).is_none(), "nothing is there");
+        std::fs::create_dir_all(theirs.join("docker/registry/v2/blobs")).unwrap();
+        let told = not_taken_over(theirs, &ours).unwrap().to_string();
+        let command = format!(
+            "`kiln registry import {} --storage {}`",
+            theirs.display(),
+            ours.display()
+        );
+        assert!(told.contains(&command), "{told}");
+        std::fs::create_dir(&ours).unwrap();
+        std::fs::write(ours.join("version"), "1\n").unwrap();
+        assert!(not_taken_over(theirs, &ours).is_none(), "it was imported");
+    }
 }

@@ -15,6 +15,7 @@ mod tests;
 mod variable;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -40,6 +41,8 @@ pub struct Converted {
     pub foreign: Foreign,
     /// What is not as it was.
     pub warnings: Vec<Problem>,
+    /// The directory where that registry keeps its content, if it does in one.
+    pub content: Option<PathBuf>,
 }
 
 /// Reads the file and the variables of a distribution registry.
@@ -67,7 +70,10 @@ pub fn convert(file: &File, variables: &[(String, String)]) -> Result<Converted,
     conversion.walk("", &root);
     conversion.require_users(&root);
     if conversion.errors.is_empty() {
+        let ours = shape::get(&conversion.foreign.values, "storage.directory");
+        let content = ours.and_then(Value::as_str).map(Path::new);
         return Ok(Converted {
+            content: content.and_then(Path::parent).map(Path::to_owned),
             foreign: conversion.foreign,
             warnings: conversion.warnings,
         });

@@ -53,6 +53,8 @@ fn the_file_that_everybody_has_is_taken_over() {
     assert_eq!(settings.http.address.to_string(), "0.0.0.0:5000");
     assert!(!settings.storage.deletes, "off there unless switched on");
     assert_eq!(effective.origins["http.address"].to_string(), "config.yml");
+    let content = read(SHIPPED, &[]).unwrap().content;
+    assert_eq!(content, Some("/var/lib/registry".into()));
     let warned: Vec<String> = read(SHIPPED, &[])
         .unwrap()
         .warnings
