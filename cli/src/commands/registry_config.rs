@@ -16,14 +16,7 @@ use crate::session::Session;
 pub(crate) fn run(args: &CheckArgs, session: &Session) -> Result<(), Failure> {
     let found = registry_settings::resolve(&args.source, Vec::new(), session)?;
     let settings = &found.effective.settings;
-    let problems = outside(settings);
-    if !problems.is_empty() {
-        return Err(refused(&problems));
-    }
-    let parts = super::serve::configure(settings, None)?;
-    if let Some(tls) = &parts.tls {
-        tls.check().map_err(ServeError::from)?;
-    }
+    check(settings)?;
     if args.print {
         return report::print(&found.effective.render());
     }
@@ -32,6 +25,22 @@ pub(crate) fn run(args: &CheckArgs, session: &Session) -> Result<(), Failure> {
         |path| path.display().to_string(),
     );
     report::print(&format!("{name}: the configuration is valid\n"))
+}
+
+/// Fails where serving with `settings` would fail at the start.
+fn check(settings: &Settings) -> Result<(), Failure> {
+    let problems = outside(settings);
+    if !problems.is_empty() {
+        return Err(refused(&problems));
+    }
+    let parts = super::serve::configure(settings, None)?;
+    if let Some(tls) = &parts.tls {
+        tls.check().map_err(ServeError::from)?;
+    }
+    if let Some(auth) = &parts.auth {
+        auth.check_users().map_err(ServeError::from)?;
+    }
+    Ok(())
 }
 
 /// Returns what is wrong with the files that the settings name.
@@ -73,4 +82,24 @@ fn unreadable(key: &str, path: &Path) -> Option<Problem> {
     Some(Problem::new(format!(
         "`{key}`: cannot read {path}: {reason}"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_users_is_read_as_a_server_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let mut settings = Settings::default();
+        settings.auth.htpasswd = Some(path.clone());
+        let line = registry::server::auth::hash_line("amy", "secret", false).unwrap();
+        fs::write(&path, format!("{line}\n")).unwrap();
+        assert!(check(&settings).is_ok());
+        fs::write(&path, format!("{line}\nbob:not-a-hash\n")).unwrap();
+        let failure = check(&settings).unwrap_err().render(false);
+        assert!(failure.contains("users"), "{failure}");
+        assert!(!failure.contains("not-a-hash"), "{failure}");
+    }
 }

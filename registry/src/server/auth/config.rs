@@ -9,6 +9,7 @@ use url::Url;
 use super::htpasswd::ReadUsersError;
 use super::origin::Network;
 use super::rule::Rule;
+use super::users;
 
 /// What those may do who have not signed in, where no rule says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,6 +107,18 @@ pub enum AuthError {
 }
 
 impl AuthConfig {
+    /// Reads the file of users, as a server does at its start. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Users`].
+    pub fn check_users(&self) -> Result<(), AuthError> {
+        if let Some(path) = &self.htpasswd {
+            users::check(path)?;
+        }
+        Ok(())
+    }
+
     /// Finds what cannot work, without looking at files.
     ///
     /// # Errors

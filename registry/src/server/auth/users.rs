@@ -116,6 +116,11 @@ impl UserFile {
     }
 }
 
+/// Reads the file at `path` and forgets it.
+pub(super) fn check(path: &Path) -> Result<(), ReadUsersError> {
+    read(&mut open(path)?, path).map(drop)
+}
+
 fn open(path: &Path) -> Result<File, ReadUsersError> {
     File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => ReadUsersError::Missing(path.display().to_string().into()),
