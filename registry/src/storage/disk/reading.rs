@@ -71,10 +71,9 @@ impl Readers {
             return Ok(data::Bytes::Stream(read_stream(file, range, reading)));
         }
         let bytes = read_piece(&file, &range, piece)?;
-        let _reading = reading;
         Ok(data::Bytes::Whole(Bytes::from_owner(Counted {
             bytes,
-            _reading,
+            _reading: reading,
         })))
     }
 
