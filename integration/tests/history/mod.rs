@@ -119,8 +119,7 @@ fn killed_among_clients_and_collector() {
     let storage = env.path("registry");
     let fsck = env.kiln(["registry", "fsck", "--storage"]).arg(&storage);
     drop(fsck.ok());
-    for folder in ["tmp", "uploads"] {
-        let left = std::fs::read_dir(storage.join(folder)).map_or(0, Iterator::count);
-        assert_eq!(left, 0, "files are left in {folder}/");
-    }
+    // What lies in uploads/ belongs to uploads that were acknowledged in part and may go on.
+    let left = std::fs::read_dir(storage.join("tmp")).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "files are left in tmp/");
 }

@@ -119,9 +119,9 @@ fn numbers_do_not_grow_with_names() {
 #[test]
 fn each_request_is_one_line() {
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let taken = Arc::clone(&lines);
+    let written = Arc::clone(&lines);
     let sink = LogSink(Arc::new(move |text: &[u8]| {
-        taken.lock().unwrap().extend_from_slice(text);
+        written.lock().unwrap().extend_from_slice(text);
         Ok(())
     }));
     let mut config = MonitorConfig::new(CLOCK);
@@ -150,9 +150,9 @@ fn each_request_is_one_line() {
 #[test]
 fn a_line_names_the_user_once_he_has_proven_who_he_is() {
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let taken = Arc::clone(&lines);
+    let written = Arc::clone(&lines);
     let sink = LogSink(Arc::new(move |text: &[u8]| {
-        taken.lock().unwrap().extend_from_slice(text);
+        written.lock().unwrap().extend_from_slice(text);
         Ok(())
     }));
     let mut config = MonitorConfig::new(CLOCK);
