@@ -18,7 +18,7 @@ pub enum PemError {
     /// The file cannot be read.
     #[error("cannot read {}", .0.display())]
     Read(PathBuf, #[source] std::io::Error),
-    /// The file is longer than [`FILE_MAX_BYTES`].
+    /// The file is longer than `FILE_MAX_BYTES`.
     #[error("{} is larger than {FILE_MAX_BYTES} bytes", .0.display())]
     TooLarge(PathBuf),
     /// The armour is broken.

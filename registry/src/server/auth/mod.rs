@@ -5,7 +5,7 @@
 //! keeps it fresh, `password` checks passwords; `rule` says who may do what; `scope` is the language
 //! in which clients ask for rights, `token` carries them, `issuer` hands tokens out; `origin` knows
 //! how the registry is called from outside; `gate` puts them together behind
-//! [`Access`](super::access::Access). `cursor` hides where a list of repositories goes on.
+//! `Access`. `cursor` hides where a list of repositories goes on.
 //!
 //! Invariants
 //! 1. A password is seen by `password` alone, is in no `Debug` and no message, and is kept only as

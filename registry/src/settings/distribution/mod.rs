@@ -3,7 +3,7 @@
 //!
 //! What has a counterpart is taken over; what has none is told, by name and with what to do; what
 //! would make the registry less safe if it were left out, or would make it another kind of registry,
-//! is refused. [`rule`] has a line for every key.
+//! is refused. `rule` has a line for every key.
 //!
 //! Docs: distribution 3, "Configuring a registry", also for the variables: `REGISTRY_` and the path
 //! in capitals, joined by `_`, elements of lists by index, values in YAML.

@@ -13,7 +13,7 @@
 //!
 //! One request at a time writes a session. A newer one takes over. Within a process the older,
 //! whose connection is usually dead without knowing it, is told to stop, checkpoints and lets go.
-//! Across processes the newer one puts its nonce into the record ([`writer`]): the older one's next
+//! Across processes the newer one puts its nonce into the record (`writer`): the older one's next
 //! write of the record fails, and so does its request. What was acknowledged before is in the
 //! record that the newer one read, so nothing of it is lost and nothing else comes in.
 
