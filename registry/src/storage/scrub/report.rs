@@ -113,11 +113,13 @@ pub struct ScrubReport {
 
 impl ScrubReport {
     /// Tells whether anything is damaged that was not mended. What somebody deleted although a
-    /// manifest names it is worth telling, but no damage.
+    /// manifest names it, and a tag that a delete did not come to before the process was killed
+    /// (readers find nothing there), are worth telling, but no damage.
     pub fn has_damage(&self) -> bool {
-        let is_open = |finding: &Finding| {
-            finding.remedy != Remedy::Healed && finding.damage != Damage::MissingReference
-        };
+        let is_deleted =
+            |damage: &Damage| matches!(damage, Damage::MissingReference | Damage::DanglingTag);
+        let is_open =
+            |finding: &Finding| finding.remedy != Remedy::Healed && !is_deleted(&finding.damage);
         self.findings_left_out > 0
             || self.unreadable_records > 0
             || self.findings.iter().any(is_open)
