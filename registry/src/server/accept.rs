@@ -29,7 +29,6 @@ use super::activity::{Activity, Patience};
 use super::answer::{ApiError, too_busy};
 use super::config::Limits;
 use super::connection::Connection;
-use super::monitor::Remote;
 use super::route::{self, App};
 use super::tls::Tls;
 use crate::error::ErrorCode;
@@ -165,7 +164,6 @@ impl Door {
         let is_http2 = request.version() == Version::HTTP_2;
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Some(peer));
-        request.extensions_mut().insert(Remote(peer.address));
         let place = Arc::clone(&self.requests).try_acquire_owned().ok();
         let answer = match place {
             Some(_) => route::handle(State(Arc::clone(&self.app)), request).await,

@@ -119,8 +119,8 @@ fn numbers_do_not_grow_with_names() {
     }
 }
 
-#[test]
-fn each_request_is_one_line() {
+/// Returns a monitor, and the access log that it writes as JSON.
+fn logging() -> (Arc<Monitor>, Arc<Mutex<Vec<u8>>>) {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&lines);
     let sink = LogSink(Arc::new(move |text: &[u8]| {
@@ -129,7 +129,12 @@ fn each_request_is_one_line() {
     }));
     let mut config = MonitorConfig::new(CLOCK);
     config.access_log = Some((LogForm::Json, sink));
-    let monitor = Arc::new(Monitor::new(config));
+    (Arc::new(Monitor::new(config)), lines)
+}
+
+#[test]
+fn each_request_is_one_line() {
+    let (monitor, lines) = logging();
     let server = Server::with(|config| config.monitor = monitor);
     let request = Request::new("GET", "/v2/?n=1&_state=secret");
     let request = request.header("authorization", "Basic aHVudGVyMg==");
@@ -152,15 +157,7 @@ fn each_request_is_one_line() {
 
 #[test]
 fn a_line_names_the_user_once_he_has_proven_who_he_is() {
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    let written = Arc::clone(&lines);
-    let sink = LogSink(Arc::new(move |text: &[u8]| {
-        written.lock().unwrap().extend_from_slice(text);
-        Ok(())
-    }));
-    let mut config = MonitorConfig::new(CLOCK);
-    config.access_log = Some((LogForm::Json, sink));
-    let monitor = Arc::new(Monitor::new(config));
+    let (monitor, lines) = logging();
     let metrics = metrics_of(&monitor);
     let guarded = Guarded::watched(|_| {}, Some(monitor));
     let token = guarded.token(Some("ci"), "repository:team/a:pull,push");

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use log::{LogForm, LogSink, TakeLines};
 pub use serve::serve;
-pub(super) use watch::{Remote, Requester, watch};
+pub(super) use watch::{Requester, watch};
 
 use crate::storage::{Backend, Clock, GcReport};
 use counted::{CountedData, CountedMeta};

@@ -18,6 +18,7 @@ use super::log::Line;
 use super::metrics::{InFlight, RequestLabels};
 use super::{Monitor, health};
 use crate::endpoint::Resource;
+use crate::server::accept::Peer;
 use crate::server::access::Principal;
 use crate::server::answer::Answer;
 use crate::server::auth::TOKEN_PATH;
@@ -44,10 +45,6 @@ const SHOWN_PARAMETERS: &[&str] = &[
 ];
 /// How much of an upload's session is shown: enough to tell them apart, not enough to go on.
 const SESSION_SHOWN: usize = 8;
-
-/// Who sends a request, as an extension of it.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct Remote(pub(in crate::server) SocketAddr);
 
 /// On whose behalf a request comes, as an extension of it: told by whoever finds out, so that it is
 /// known of refused and cut off requests too.
@@ -196,7 +193,8 @@ impl Drop for Entry {
 }
 
 fn remote(extensions: &Extensions) -> Option<SocketAddr> {
-    extensions.get::<Remote>().map(|Remote(address)| *address)
+    let peer = extensions.get::<Option<Peer>>().copied().flatten();
+    peer.map(|peer| peer.address)
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
