@@ -167,6 +167,7 @@ impl Store {
     /// Where a write is one moment, all of it or nothing becomes visible; elsewhere any number of
     /// its first steps.
     pub async fn put_manifest(&self, put: &ManifestPut<'_>) -> Result<usize, PutManifestError> {
+        let _first = self.precedence.enter();
         let began = self.now();
         let (mut round, mut publication, early) = self.begin(put).await?;
         for _ in 0..RACES_MAX {

@@ -28,6 +28,7 @@ pub mod key;
 pub mod manifest;
 pub mod memory;
 pub mod meta;
+mod precedence;
 pub mod record;
 pub mod referrer;
 pub mod repository;

@@ -309,6 +309,7 @@ impl Store {
         from: &Name,
         digest: &Digest,
     ) -> Result<Mounted, StorageError> {
+        let _first = self.precedence.enter();
         for _ in 0..RACES_MAX {
             let (source, look) =
                 tokio::join!(self.membership(from, digest), self.look(name, digest));
@@ -382,6 +383,7 @@ impl Store {
     ///
     /// Whatever the metadata reports.
     pub async fn delete_blob(&self, name: &Name, digest: &Digest) -> Result<bool, StorageError> {
+        let _first = self.precedence.enter();
         let key = key::membership(name, digest);
         for _ in 0..RACES_MAX {
             let Some((mut membership, version)) = self.read::<Membership>(&key).await? else {

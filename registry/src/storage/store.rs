@@ -12,6 +12,7 @@ use super::data::Data;
 use super::error::StorageError;
 use super::key;
 use super::meta::{Condition, Meta, Version, Write};
+use super::precedence::Precedence;
 use super::record;
 use super::session::{SessionId, SessionSigner};
 use super::upload::Slot;
@@ -74,6 +75,7 @@ pub struct Store {
     pub(crate) signer: SessionSigner,
     secret: hmac::Key,
     pub(crate) slots: Mutex<HashMap<SessionId, Arc<Slot>>>,
+    pub(crate) precedence: Precedence,
 }
 
 impl fmt::Debug for Store {
@@ -110,6 +112,7 @@ impl Store {
             signer: SessionSigner::new(&secret),
             secret: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             slots: Mutex::default(),
+            precedence: Precedence::default(),
         })
     }
 

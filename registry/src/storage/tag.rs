@@ -48,6 +48,7 @@ impl Store {
     ///
     /// Whatever the metadata reports.
     pub async fn delete_tag(&self, name: &Name, tag: &Tag) -> Result<bool, StorageError> {
+        let _first = self.precedence.enter();
         for _ in 0..RACES_MAX {
             let Some(stored) = self.tag(name, tag).await? else {
                 return Ok(false);

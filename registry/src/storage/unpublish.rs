@@ -31,6 +31,7 @@ impl Store {
         name: &Name,
         digest: &Digest,
     ) -> Result<bool, StorageError> {
+        let _first = self.precedence.enter();
         let key = key::manifest(name, digest);
         for _ in 0..RACES_MAX {
             let Some((header, _, version)) = self.manifest_record(&key).await? else {

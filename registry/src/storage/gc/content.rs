@@ -111,6 +111,7 @@ impl Collector<'_> {
         if self.policy.dry_run {
             return Ok(());
         }
+        self.give_way().await;
         let store = self.store;
         let guard = store.data.lock(&dead.location).await?;
         let found = store.read::<Content>(key).await?;

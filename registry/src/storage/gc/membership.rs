@@ -121,6 +121,7 @@ impl Collector<'_> {
             self.pending = true;
             return Ok(());
         }
+        self.give_way().await;
         let delete = Write::Delete(key, Condition::Is(version));
         if self.store.write_or_lose(vec![delete]).await? {
             self.report.dead_records += 1;
@@ -160,6 +161,7 @@ impl Collector<'_> {
                     Store::changed(name),
                 ]);
             }
+            self.give_way().await;
             if self.store.stage_or_lose(stages).await? && !is_named {
                 self.report.memberships.killed += 1;
             } else {

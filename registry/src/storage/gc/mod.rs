@@ -117,6 +117,8 @@ struct Collector<'a> {
     report: GcReport,
     /// Whether something in the repository at hand must be looked at again next time.
     pending: bool,
+    /// Whether each step lets clients go first.
+    gives_way: bool,
 }
 
 impl Store {
@@ -141,6 +143,8 @@ impl Store {
             policy,
             report: GcReport::default(),
             pending: false,
+            // One lane is how `explore` runs it, where time does not pass.
+            gives_way: lanes > 1,
         };
         let names = lane().repositories();
         let repositories = names.map_ok(|(name, version)| async move {
@@ -232,7 +236,14 @@ impl Collector<'_> {
         bytes: Vec<u8>,
         version: Version,
     ) -> Result<bool, StorageError> {
+        self.give_way().await;
         let put = Write::Put(key.to_owned(), bytes, Condition::Is(version));
         self.store.write_or_lose(vec![put]).await
+    }
+
+    async fn give_way(&self) {
+        if self.gives_way {
+            self.store.precedence.give_way().await;
+        }
     }
 }

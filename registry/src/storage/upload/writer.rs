@@ -277,6 +277,7 @@ impl<'a> Held<'a> {
     ///
     /// [`StorageError::WrongDigest`] if they are others: the session has ended too.
     pub(crate) async fn publish(mut self, name: &Name, digest: &Digest) -> Result<(), UploadError> {
+        let _first = self.store.precedence.enter();
         let offset = self.offset();
         if self.is_unrecorded() {
             self.write(Phase::Open, 0, Resume::default()).await?;
