@@ -21,7 +21,7 @@ pub(crate) enum RegistryCommand {
     Config(ConfigCommand),
     /// Look for damage in a registry that is not being served, and mend what can be mended
     Scrub(ScrubArgs),
-    /// Check the directory of a registry that is not being served; make its database again
+    /// Check a registry that is not being served; make the database of its directory again
     Fsck(FsckArgs),
     /// Take over what another registry keeps in a directory
     Import(RegistryImportArgs),
@@ -49,6 +49,19 @@ pub(crate) struct ServeArgs {
     /// How often garbage is collected while serving; 0s for never [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) gc_every: Option<Duration>,
+    /// How often all content is verified while serving; 0s for never [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) scrub_every: Option<Duration>,
+}
+
+/// Which registry that is not being served.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PlaceArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Directory with the registry's content [default: ROOT/registry]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) storage: Option<PathBuf>,
 }
 
 /// Where the configuration is.
@@ -115,9 +128,8 @@ pub(crate) struct CheckArgs {
 /// Flags of `kiln registry scrub`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ScrubArgs {
-    /// Directory with the registry's content [default: ROOT/registry]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) storage: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     /// How closely to look: at records, also at the sizes of files, also at their bytes
     #[arg(long, value_name = "LEVEL", default_value = "bytes")]
     pub(crate) level: ScrubLevelArg,
@@ -141,9 +153,8 @@ pub(crate) struct ScrubArgs {
 /// Flags of `kiln registry fsck`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FsckArgs {
-    /// Directory with the registry's content [default: ROOT/registry]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) storage: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     /// Make the database again from the journal and the files; the old one is kept beside it
     #[arg(long)]
     pub(crate) rebuild: bool,
@@ -175,9 +186,8 @@ pub(crate) struct RegistryImportArgs {
     /// Storage directory of distribution, or of zot
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
-    /// Directory with the registry's content [default: ROOT/registry]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) storage: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
     /// Believe the digests of blobs that need not be copied
     #[arg(long)]
     pub(crate) trust: bool,

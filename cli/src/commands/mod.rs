@@ -32,6 +32,7 @@ mod registry_import;
 mod registry_scrub;
 mod registry_settings;
 mod registry_state;
+mod registry_told;
 mod rmi;
 mod rule_page;
 mod run;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `kiln registry fsck`: is the directory of a registry whole, and a new database for one that is
-//! not.
+//! `kiln registry fsck`: is a registry whole, and a new database for a directory that is not.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +7,9 @@ use std::path::Path;
 use registry::storage::disk::{self, Rebuilt};
 use registry::storage::{Clock, ScrubPolicy};
 
-use super::registry_scrub::{directory, judge, level, open, text};
+use super::registry_scrub::{judge, level, open, text};
+use super::registry_settings::resolve_place;
+use super::registry_state::State;
 use crate::args::registry::FsckArgs;
 use crate::environment;
 use crate::report::{self, Exit, Failure};
@@ -19,12 +20,20 @@ const LOST_SHOWN: usize = 100;
 
 /// Checks, rebuilds if asked, and scrubs.
 pub(crate) fn run(args: &FsckArgs, session: &Session) -> Result<(), Failure> {
-    let storage = directory(args.storage.as_deref(), session);
-    if args.rebuild {
-        let rebuilt = disk::rebuild(&storage, Clock(environment::now))?;
-        report::print(&said(&rebuilt))?;
-    } else {
-        check(&storage)?;
+    let state = State::of(&resolve_place(&args.place, session)?, Some(session.root()))?;
+    match &state {
+        State::Directory(storage) if args.rebuild => {
+            let rebuilt = disk::rebuild(storage, Clock(environment::now))?;
+            report::print(&said(&rebuilt))?;
+        }
+        State::Directory(storage) => check(storage)?,
+        // A bucket has no database of ours: each record is an object.
+        State::Bucket(_) if args.rebuild => {
+            let message = format!("{} has no database to make again", state.shown());
+            return Err(Failure::usage(message)
+                .hint("leave out --rebuild: records are looked at one by one"));
+        }
+        State::Bucket(_) => {}
     }
     let policy = ScrubPolicy {
         level: level(args.level),
@@ -33,9 +42,10 @@ pub(crate) fn run(args: &FsckArgs, session: &Session) -> Result<(), Failure> {
         ..ScrubPolicy::default()
     };
     let report = session::block_on_droppable(async {
-        let store = open(&storage).await?;
+        let store = open(&state).await?;
         if !args.dry_run {
-            // Nobody is uploading: the directory is locked.
+            // Nobody is uploading into a directory, which is locked; in a bucket only sessions go
+            // that are over.
             store.sweep_sessions().await?;
             store.purge_sessions().await?;
         }

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use registry::import::{ImportReport, import};
 
-use super::registry_scrub::{directory, json, open};
+use super::registry_scrub::{json, open};
+use super::registry_settings::resolve_place;
+use super::registry_state::State;
 use crate::args::registry::RegistryImportArgs;
 use crate::report::{self, Failure};
 use crate::session::{self, Session};
@@ -20,9 +22,9 @@ pub(crate) fn run(args: &RegistryImportArgs, session: &Session) -> Result<(), Fa
         let failure = Failure::usage("a bucket cannot be imported");
         return Err(failure.hint("copy it to a directory first, for instance with `aws s3 sync`"));
     }
-    let storage = directory(args.storage.as_deref(), session);
+    let state = State::of(&resolve_place(&args.place, session)?, Some(session.root()))?;
     let report = session::block_on_droppable(async {
-        let store = open(&storage).await?;
+        let store = open(&state).await?;
         Ok(import(&store, &args.source, args.trust).await?)
     })?;
     if args.json {

@@ -2,13 +2,14 @@
 //! `kiln registry scrub`: a look for damage in a registry that nobody serves.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 
 use registry::storage::scrub::{Finding, Remedy};
 use registry::storage::{
-    Clock, ScrubLevel, ScrubPolicy, ScrubReport, SparsePolicy, StorageError, Store, disk,
+    Clock, ScrubLevel, ScrubPolicy, ScrubReport, SparsePolicy, StorageError, Store,
 };
 
+use super::registry_settings::resolve_place;
+use super::registry_state::State;
 use crate::args::registry::{ScrubArgs, ScrubLevelArg};
 use crate::environment;
 use crate::report::{self, Exit, Failure};
@@ -17,9 +18,11 @@ use crate::text::size;
 
 /// Scrubs once and says what was found.
 pub(crate) fn run(args: &ScrubArgs, session: &Session) -> Result<(), Failure> {
-    let storage = directory(args.storage.as_deref(), session);
-    if !storage.join("version").exists() {
-        return Err(StorageError::NoRegistry(storage).into());
+    let state = State::of(&resolve_place(&args.place, session)?, Some(session.root()))?;
+    if let State::Directory(path) = &state
+        && !path.join("version").exists()
+    {
+        return Err(StorageError::NoRegistry(path.clone()).into());
     }
     let policy = ScrubPolicy {
         level: level(args.level),
@@ -29,7 +32,7 @@ pub(crate) fn run(args: &ScrubArgs, session: &Session) -> Result<(), Failure> {
         dry_run: args.dry_run,
     };
     let report = session::block_on_droppable(async {
-        let store = open(&storage).await?;
+        let store = open(&state).await?;
         Ok(store.scrub(&policy).await?)
     })?;
     if args.json {
@@ -40,15 +43,10 @@ pub(crate) fn run(args: &ScrubArgs, session: &Session) -> Result<(), Failure> {
     judge(&report)
 }
 
-/// Returns the directory of a registry: as said, or the usual one.
-pub(super) fn directory(said: Option<&Path>, session: &Session) -> PathBuf {
-    said.map_or_else(|| session.root().join("registry"), Path::to_owned)
-}
-
-/// Opens the registry in a directory.
-pub(super) async fn open(storage: &Path) -> Result<Store, Failure> {
+/// Opens a registry to work on it without serving it.
+pub(super) async fn open(state: &State) -> Result<Store, Failure> {
     let clock = Clock(environment::now);
-    let backend = disk::open(storage, clock)?;
+    let backend = state.open(clock).await?;
     Ok(Store::open(backend, clock, SparsePolicy::All).await?)
 }
 
@@ -133,16 +131,21 @@ pub(super) fn text(report: &ScrubReport, policy: &ScrubPolicy) -> String {
 }
 
 fn finding(text: &mut String, finding: &Finding) {
-    let remedy = match finding.remedy {
-        Remedy::None => "not mended",
-        Remedy::Quarantined => "quarantined until it is pushed again",
-        Remedy::Healed => "mended",
-    };
+    let remedy = remedy(finding.remedy);
     writeln!(text, "{}: {} ({remedy})", finding.digest, finding.damage).ok();
     if !finding.repositories.is_empty() {
         writeln!(text, "  repositories: {}", finding.repositories.join(" ")).ok();
     }
     if !finding.tags.is_empty() {
         writeln!(text, "  tags: {}", finding.tags.join(" ")).ok();
+    }
+}
+
+/// Returns what was done, for people.
+pub(super) fn remedy(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::None => "not mended",
+        Remedy::Quarantined => "quarantined until it is pushed again",
+        Remedy::Healed => "mended",
     }
 }

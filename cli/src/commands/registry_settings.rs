@@ -3,10 +3,11 @@
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use registry::settings::{self, Effective, File, Flag, Layers, Period, Problem};
+use registry::settings::{self, Effective, File, Flag, Layers, Period, Problem, Settings};
 
-use crate::args::registry::{ServeArgs, SourceArgs, StateArgs};
+use crate::args::registry::{PlaceArgs, ServeArgs, SourceArgs, StateArgs};
 use crate::report::{self, Exit, Failure};
 use crate::session::Session;
 
@@ -88,14 +89,26 @@ pub(crate) fn refused(problems: &[Problem]) -> Failure {
     Failure::silent(Exit::Usage).body(texts.collect())
 }
 
+/// Resolves the settings of a registry that a command works on without serving it.
+pub(crate) fn resolve_place(place: &PlaceArgs, session: &Session) -> Result<Settings, Failure> {
+    let flags = place.storage.iter().map(|path| Flag {
+        name: "--storage",
+        key: "storage.directory",
+        value: path.display().to_string(),
+    });
+    let found = resolve(&place.source, flags.collect(), session)?;
+    Ok(found.effective.settings)
+}
+
 /// Returns what the flags of `serve` set.
 pub(crate) fn flags_of(args: &ServeArgs) -> Vec<Flag> {
     let mut flags = flags_of_state(&args.state);
     let address = args.addr.map(|address| address.to_string());
-    let every = args.gc_every.map(|every| Period(every).to_string());
+    let every = |every: Option<Duration>| every.map(|every| Period(every).to_string());
     for (name, key, value) in [
         ("--addr", "http.address", address),
-        ("--gc-every", "gc.every", every),
+        ("--gc-every", "gc.every", every(args.gc_every)),
+        ("--scrub-every", "scrub.every", every(args.scrub_every)),
     ] {
         flags.extend(value.map(|value| Flag { name, key, value }));
     }

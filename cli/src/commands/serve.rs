@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use registry::server::auth::AuthConfig;
 use registry::server::monitor::{self, LogForm, LogSink, Monitor, MonitorConfig};
-use registry::server::{self, Config, GcSchedule, Limits, Reporter, TlsConfig, TlsVersion};
-use registry::settings::sections::{self, AccessLog, Auth, Gc, Level, Sparse};
+use registry::server::{
+    self, Config, GcSchedule, Limits, Reporter, ScrubSchedule, TlsConfig, TlsVersion,
+};
+use registry::settings::sections::{self, AccessLog, Auth, Gc, Level, Scrub, Sparse};
 use registry::settings::{Problem, Settings};
-use registry::storage::{Clock, GcPolicy, GcReport, SparsePolicy};
+use registry::storage::{Clock, GcPolicy, ScrubLevel, ScrubPolicy, SparsePolicy};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use super::registry_access::access;
 use super::registry_settings::{self, flags_of, refused};
 use super::registry_state::State;
+use super::registry_told::{told_of_gc, told_of_scrub};
 use crate::args::registry::ServeArgs;
 use crate::environment;
 use crate::report::{self, Exit, Failure};
 use crate::session::{self, Session};
-use crate::text::size;
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
@@ -43,6 +45,7 @@ pub(crate) fn run(args: &ServeArgs, session: &Session) -> Result<(), Failure> {
         config.tls = parts.tls;
         config.http2 = settings.http.http2;
         config.gc = parts.gc;
+        config.scrub = parts.scrub;
         config.monitor = Arc::clone(&monitor);
         config.report = reporter(settings.log.level);
         let listener = listen(settings.http.address).await?;
@@ -74,6 +77,7 @@ pub(crate) struct Parts {
     limits: Limits,
     pub(crate) auth: Option<AuthConfig>,
     gc: Option<GcSchedule>,
+    scrub: Option<ScrubSchedule>,
     monitor: MonitorConfig,
 }
 
@@ -90,6 +94,7 @@ pub(crate) fn configure(settings: &Settings, root: Option<&Path>) -> Result<Part
         limits: limits(settings),
         auth: access(settings).map_err(|problems| refused(&problems))?,
         gc: schedule(&settings.gc),
+        scrub: scrub_schedule(&settings.scrub),
         monitor: monitor_config(settings),
     })
 }
@@ -107,6 +112,22 @@ fn schedule(gc: &Gc) -> Option<GcSchedule> {
     let every = gc.every.0;
     let policy = policy(gc);
     (!every.is_zero()).then_some(GcSchedule { every, policy })
+}
+
+fn scrub_schedule(scrub: &Scrub) -> Option<ScrubSchedule> {
+    let every = scrub.every.0;
+    let policy = ScrubPolicy {
+        level: match scrub.level {
+            sections::ScrubLevel::Names => ScrubLevel::Names,
+            sections::ScrubLevel::Sizes => ScrubLevel::Sizes,
+            sections::ScrubLevel::Bytes => ScrubLevel::Bytes,
+        },
+        bytes_per_second: Some(scrub.rate.0).filter(|rate| *rate > 0),
+        bytes_max: scrub.max_bytes.map(|max| max.0),
+        grace_seconds: scrub.grace.0.as_secs(),
+        dry_run: !scrub.mend,
+    };
+    (!every.is_zero()).then_some(ScrubSchedule { every, policy })
 }
 
 fn limits(settings: &Settings) -> Limits {
@@ -193,26 +214,16 @@ fn monitor_config(settings: &Settings) -> MonitorConfig {
     config.version = env!("CARGO_PKG_VERSION");
     config.access_log = form.map(|form| (form, sink));
     config.warning.clone_from(&settings.http.warning);
-    if settings.log.level >= Level::Info {
+    let level = settings.log.level;
+    config.scrubbed = monitor::Scrubbed(Arc::new(move |report, took| {
+        report::remark(&told_of_scrub(report, took, level));
+    }));
+    if level >= Level::Info {
         config.collected = monitor::Collected(Arc::new(|report, took| {
-            report::remark(&told(report, took));
+            report::remark(&told_of_gc(report, took));
         }));
     }
     config
-}
-
-/// Returns the line about one cycle of garbage collection.
-fn told(report: &GcReport, took: std::time::Duration) -> String {
-    format!(
-        "gc: {} repositories ({} unchanged), removed {} manifests, {} blobs of repositories, {} contents, freed {}, in {:.1} s\n",
-        report.repositories,
-        report.repositories_unchanged,
-        report.manifests.killed,
-        report.memberships.killed,
-        report.contents.killed,
-        size(report.bytes),
-        took.as_secs_f64(),
-    )
 }
 
 async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::auth::AuthConfig;
 use super::monitor::{Monitor, MonitorConfig};
 use super::tls::TlsConfig;
-use crate::storage::{Backend, Clock, GcPolicy, SparsePolicy};
+use crate::storage::{Backend, Clock, GcPolicy, ScrubPolicy, SparsePolicy};
 
 /// Hears about faults that were answered with a status of 500 and above, and about those that no
 /// request sees.
@@ -85,10 +85,19 @@ impl Default for Limits {
 /// When garbage is collected while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GcSchedule {
-    /// How long after one cycle the next begins; the first begins so long after the start.
+    /// How long after one cycle the next begins, of whichever replica, also across restarts.
     pub every: Duration,
     /// What goes. Every seventh cycle is thorough.
     pub policy: GcPolicy,
+}
+
+/// When the server looks for damage while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScrubSchedule {
+    /// How long after one scrub the next begins, of whichever replica, also across restarts.
+    pub every: Duration,
+    /// How closely to look, how fast, and whether to mend.
+    pub policy: ScrubPolicy,
 }
 
 /// A server's configuration.
@@ -112,6 +121,8 @@ pub struct Config {
     pub limits: Limits,
     /// When garbage is collected; never unless set.
     pub gc: Option<GcSchedule>,
+    /// When the server looks for damage; never unless set.
+    pub scrub: Option<ScrubSchedule>,
     /// Watches the server; numbers alone unless replaced.
     pub monitor: Arc<Monitor>,
     /// Hears about faults; nobody unless replaced.
@@ -131,6 +142,7 @@ impl Config {
             http2: true,
             limits: Limits::default(),
             gc: None,
+            scrub: None,
             monitor: Arc::new(Monitor::new(MonitorConfig::new(clock))),
             report: Reporter(Arc::new(|_| {})),
         }

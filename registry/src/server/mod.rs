@@ -36,12 +36,13 @@ mod pace;
 mod query;
 mod referrer;
 mod route;
+mod schedule;
 mod serve;
 mod tag;
 mod tls;
 mod upload;
 
 pub use certificate::PemError;
-pub use config::{Config, GcSchedule, Limits, Reporter};
+pub use config::{Config, GcSchedule, Limits, Reporter, ScrubSchedule};
 pub use serve::{ServeError, collect, serve};
 pub use tls::{TlsConfig, TlsError, TlsVersion};

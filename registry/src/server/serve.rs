@@ -10,24 +10,21 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accept::Door;
 use super::access::{Access, AllowAll};
 use super::auth::{AuthError, Cursor, Gate};
-use super::config::{Config, GcSchedule};
+use super::config::Config;
 use super::route::App;
+use super::schedule::{collect_again_and_again, scrub_again_and_again};
 use super::tls::{LOOK_EVERY, Tls, TlsError};
-use crate::storage::{
-    Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store, Turns,
-};
+use crate::storage::{Backend, Clock, GcPolicy, GcReport, SparsePolicy, StorageError, Store};
 
 /// How often expired uploads are removed.
 const PURGE_EVERY: Duration = Duration::from_hours(1);
-/// Every how many cycles of garbage collection one looks at everything.
-const THOROUGH_EVERY: u64 = 7;
 /// How long to wait after a connection could not be accepted, mostly for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -81,7 +78,7 @@ pub async fn serve(
     let door = Arc::new(Door::new(Arc::clone(&app), tls, stop.clone()));
     accept(&app, &door, listener, shutdown, &connections).await;
     app.config.monitor.drain();
-    // A cycle of collection may stop anywhere; the next one goes on.
+    // A cycle of collection or a scrub may stop anywhere; the next one goes on.
     stop.cancel();
     let drained = timeout(drain, async {
         connections.close();
@@ -103,6 +100,9 @@ fn start_chores(app: &Arc<App>, tls: Option<&Arc<Tls>>, stop: &CancellationToken
     spawn(Box::pin(purge_again_and_again(Arc::clone(app))));
     if let Some(schedule) = app.config.gc {
         spawn(Box::pin(collect_again_and_again(Arc::clone(app), schedule)));
+    }
+    if let Some(schedule) = app.config.scrub {
+        spawn(Box::pin(scrub_again_and_again(Arc::clone(app), schedule)));
     }
     if let Some(tls) = tls {
         spawn(Box::pin(reload_again_and_again(
@@ -128,28 +128,6 @@ pub async fn collect(
 ) -> Result<GcReport, ServeError> {
     let store = Store::open(storage, clock, SparsePolicy::default()).await?;
     Ok(store.collect(policy).await?)
-}
-
-async fn collect_again_and_again(app: Arc<App>, schedule: GcSchedule) {
-    let turns = Turns {
-        policy: schedule.policy,
-        every_seconds: schedule.every.as_secs(),
-        thorough_every: THOROUGH_EVERY,
-    };
-    loop {
-        sleep(schedule.every).await;
-        let start = Instant::now();
-        let monitor = &app.config.monitor;
-        match app.store.collect_in_turn(&turns).await {
-            Ok(Some(report)) => monitor.collected(&report, start.elapsed()),
-            // Another replica had this turn.
-            Ok(None) => {}
-            Err(error) => {
-                monitor.collection_failed();
-                (app.config.report.0)(&error);
-            }
-        }
-    }
 }
 
 async fn open(config: Config) -> Result<App, ServeError> {

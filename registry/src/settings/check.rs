@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::problem::Problem;
 use super::resolve::Effective;
-use super::sections::{Http, Limits, S3, Settings, Storage};
+use super::sections::{Http, Limits, S3, Scrub, ScrubLevel, Settings, Storage};
 
 /// The longest text of a warning: with its header name and code below what all may have.
 /// Spec: distribution-spec §Warnings (4096 bytes in all).
@@ -30,6 +30,7 @@ pub(super) fn contradictions(effective: &Effective) -> Vec<Problem> {
     found.storage(&settings.storage);
     found.http(&settings.http);
     found.tls_and_auth(settings);
+    found.scrub(&settings.scrub);
     found.limits(&settings.limits);
     found.problems
 }
@@ -147,6 +148,27 @@ impl Findings<'_> {
             if period.0.as_secs() < TOKEN_MIN_SECONDS {
                 self.add(path, "tokens last at least 60s");
             }
+        }
+    }
+
+    fn scrub(&mut self, scrub: &Scrub) {
+        let Some(max_bytes) = scrub.max_bytes else {
+            return;
+        };
+        let path = "scrub.max_bytes";
+        if max_bytes.0 == 0 {
+            self.add(path, "nothing would be verified with 0");
+        }
+        if scrub.level != ScrubLevel::Bytes {
+            self.add(
+                path,
+                "bytes are looked at with `scrub.level = \"bytes\"` alone",
+            );
+        }
+        if !scrub.mend {
+            // Where a scrub stopped is written down, and one that only looks writes nothing.
+            let message = "with `scrub.mend = false` every scrub would begin at the same place";
+            self.add(path, message).hint = Some("leave out one of the two".into());
         }
     }
 

@@ -42,6 +42,8 @@ section! {
         auth: Auth = Auth::default(),
         /// When garbage is collected.
         gc: Gc = Gc::default(),
+        /// When the registry looks for damage in itself.
+        scrub: Scrub = Scrub::default(),
         /// What is told while serving.
         log: Log = Log::default(),
         /// Numbers for monitoring.
@@ -160,6 +162,22 @@ section! {
         untagged: Option<Period> = None,
     }
 
+    /// When the registry looks for damage in itself while serving.
+    Scrub {
+        /// How long after one scrub the next begins; 0s: never.
+        every: Period = Period(Duration::ZERO),
+        /// How closely it looks.
+        level: ScrubLevel = ScrubLevel::Bytes,
+        /// How many bytes are read in a second at most; 0: as many as possible.
+        rate: Size = Size(20 << 20),
+        /// After how many bytes a scrub stops, and the next goes on there; none: at the end.
+        max_bytes: Option<Size> = None,
+        /// How old something that belongs to nothing must be before it is removed.
+        grace: Period = Period(Duration::from_hours(24)),
+        /// Whether damage is mended and quarantined, or only told of.
+        mend: bool = true,
+    }
+
     /// What is told while serving.
     Log {
         /// The form of the line about each request, on standard output.
@@ -233,6 +251,18 @@ pub enum Anonymous {
     All,
 }
 
+/// How closely a scrub looks; each level looks at what the ones before it do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScrubLevel {
+    /// At the records.
+    Names,
+    /// At how many bytes there are.
+    Sizes,
+    /// At the bytes.
+    Bytes,
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TlsVersion {
@@ -266,6 +296,6 @@ pub enum Level {
     Error,
     /// What an operator should change.
     Warn,
-    /// What has been done: reports of garbage collection.
+    /// What has been done: reports of garbage collection and of scrubs.
     Info,
 }

@@ -151,6 +151,16 @@ fn contradictions_are_told_with_their_source() {
         ("[tls]\ncertificate = \"x\"", "set `tls.key`"),
         ("[tls]\nkey = \"x\"", "set `tls.certificate`"),
         ("[auth]\ntoken_ttl = \"5s\"", "60s"),
+        ("[scrub]\nmax_bytes = \"0\"", "nothing would be verified"),
+        (
+            "[scrub]\nmax_bytes = \"1GiB\"\nlevel = \"sizes\"",
+            "`scrub.level",
+        ),
+        (
+            "[scrub]\nmax_bytes = \"1GiB\"\nmend = false",
+            "the same place",
+        ),
+        ("[scrub]\nlevel = \"deep\"", "unknown variant"),
         ("[limits]\nmanifest = \"1GiB\"", "8MiB"),
         ("[limits]\nconnections = 0", "0"),
         ("[limits]\ntags = 3", "10"),

@@ -13,6 +13,7 @@
 //! g/settled/<repo>                                 how far garbage collection has looked
 //! g/turn                                           which replica collects garbage
 //! g/scrub                                          which bytes were verified last
+//! g/scrub-turn                                     which replica scrubs
 //! u/<session>                                      upload session
 //! meta/instance                                    signing secret
 //! ```
@@ -41,6 +42,8 @@ pub const BLOB_INCARNATION: &str = "b";
 pub const MANIFEST_INCARNATION: &str = "m";
 /// Where scrubbing notes which bytes it verified last.
 pub const SCRUBBED: &str = "g/scrub";
+/// Where it says which replica scrubs.
+pub const SCRUB_TURN: &str = "g/scrub-turn";
 /// What every repository's change marker starts with.
 pub const REPOSITORIES: &str = "n/";
 

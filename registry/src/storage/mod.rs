@@ -38,6 +38,7 @@ pub mod store;
 pub mod tag;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod unpublish;
 pub mod upload;
 

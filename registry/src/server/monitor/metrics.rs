@@ -15,8 +15,9 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::process::Process;
-use crate::storage::GcReport;
+use super::scrub::ScrubMetrics;
 use crate::storage::gc::Level;
+use crate::storage::{GcReport, ScrubReport};
 
 /// Bounds of the durations of requests, in seconds.
 const REQUEST_SECONDS: [f64; 10] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
@@ -69,6 +70,7 @@ pub(super) struct Metrics {
     operation_durations: Durations<DurationLabels>,
     dropped_lines: Counter,
     gc: GcMetrics,
+    scrub: ScrubMetrics,
 }
 
 /// The last cycle of garbage collection, and how many there were.
@@ -131,6 +133,7 @@ impl Metrics {
             operation_durations: Family::new_with_constructor(storage_histogram),
             dropped_lines: Counter::default(),
             gc: GcMetrics::default(),
+            scrub: ScrubMetrics::default(),
         };
         metrics.register(version);
         metrics
@@ -162,6 +165,7 @@ impl Metrics {
         let dropped = self.dropped_lines.clone();
         ours.register("access_log_dropped_lines", help, dropped);
         self.gc.register(&mut ours);
+        self.scrub.register(&mut ours);
         ours.register_collector(Box::new(Process));
         self.registry = ours;
     }
@@ -213,6 +217,14 @@ impl Metrics {
         self.gc.failed.inc();
     }
 
+    pub(super) fn scrub_failed(&self) {
+        self.scrub.failed();
+    }
+
+    pub(super) fn scrubbed(&self, report: &ScrubReport, took: Duration, now: u64) {
+        self.scrub.ended(report, took, now);
+    }
+
     pub(super) fn collected(&self, report: &GcReport, took: Duration, now: u64) {
         let gc = &self.gc;
         gc.cycles.inc();
@@ -257,6 +269,6 @@ impl GcMetrics {
     }
 }
 
-fn whole(number: u64) -> i64 {
+pub(super) fn whole(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -18,6 +18,7 @@ mod health;
 mod log;
 mod metrics;
 mod process;
+mod scrub;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ pub use log::{LogForm, LogSink, TakeLines};
 pub use serve::serve;
 pub(super) use watch::{Requester, watch};
 
-use crate::storage::{Backend, Clock, GcReport};
+use crate::storage::{Backend, Clock, GcReport, ScrubReport};
 use counted::{CountedData, CountedMeta};
 use health::Probe;
 use log::AccessLog;
@@ -51,6 +52,19 @@ impl fmt::Debug for Collected {
     }
 }
 
+/// What hears of a scrub.
+pub type HearScrub = dyn Fn(&ScrubReport, Duration) + Send + Sync;
+
+/// Hears what each scrub found, and how long it took.
+#[derive(Clone)]
+pub struct Scrubbed(pub Arc<HearScrub>);
+
+impl fmt::Debug for Scrubbed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrubbed")
+    }
+}
+
 /// What a monitor is told before it starts.
 #[derive(Clone, Debug)]
 pub struct MonitorConfig {
@@ -65,6 +79,8 @@ pub struct MonitorConfig {
     pub warning: Option<String>,
     /// Hears about garbage collection; nobody unless replaced.
     pub collected: Collected,
+    /// Hears about scrubs; nobody unless replaced.
+    pub scrubbed: Scrubbed,
 }
 
 impl MonitorConfig {
@@ -76,6 +92,7 @@ impl MonitorConfig {
             access_log: None,
             warning: None,
             collected: Collected(Arc::new(|_, _| {})),
+            scrubbed: Scrubbed(Arc::new(|_, _| {})),
         }
     }
 }
@@ -86,6 +103,7 @@ pub struct Monitor {
     clock: Clock,
     warning: Option<http::HeaderValue>,
     collected: Collected,
+    scrubbed: Scrubbed,
     metrics: Arc<Metrics>,
     log: Option<AccessLog>,
     draining: AtomicBool,
@@ -101,6 +119,7 @@ impl Monitor {
             clock: config.clock,
             warning: config.warning.as_deref().and_then(watch::warning),
             collected: config.collected,
+            scrubbed: config.scrubbed,
             log: log.map(|(form, sink)| AccessLog::start(form, sink, metrics.dropped_lines())),
             metrics,
             draining: AtomicBool::new(false),
@@ -139,6 +158,17 @@ impl Monitor {
     /// Notes that a cycle of garbage collection failed.
     pub(super) fn collection_failed(&self) {
         self.metrics.collection_failed();
+    }
+
+    /// Notes what a scrub found.
+    pub(super) fn scrubbed(&self, report: &ScrubReport, took: Duration) {
+        self.metrics.scrubbed(report, took, self.clock.seconds());
+        (self.scrubbed.0)(report, took);
+    }
+
+    /// Notes that a scrub failed.
+    pub(super) fn scrub_failed(&self) {
+        self.metrics.scrub_failed();
     }
 
     /// Writes the lines that wait; later ones are dropped.

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::log::Line;
 use super::*;
+use crate::storage::scrub::{Damage, Finding, Remedy};
 
 fn line() -> Line {
     Line {
@@ -87,6 +88,8 @@ fn numbers_have_the_names_that_the_documentation_has() {
     let _connection = metrics.connection();
     metrics.operation("read", "ok", Duration::from_millis(1));
     metrics.collected(&GcReport::default(), Duration::from_secs(2), 1000);
+    metrics.scrub_failed();
+    metrics.scrubbed(&damaged(), Duration::from_secs(3), 2000);
     let text = metrics.text();
     for line in [
         "kiln_registry_build_info{version=\"1.2.3\"} 1",
@@ -96,10 +99,44 @@ fn numbers_have_the_names_that_the_documentation_has() {
         "kiln_registry_gc_last_success_timestamp_seconds 1000",
         "kiln_registry_gc_duration_seconds 2.0",
         "kiln_registry_gc_resources{level=\"content\",outcome=\"removed\"} 0",
+        "kiln_registry_scrubs_total 1",
+        "kiln_registry_scrub_failed_scrubs_total 1",
+        "kiln_registry_scrub_verified_bytes_total 700",
+        "kiln_registry_scrub_verified_contents_total 7",
+        "kiln_registry_scrub_mended_entries_total 5",
+        "kiln_registry_scrub_damage{outcome=\"healed\"} 0",
+        "kiln_registry_scrub_damage{outcome=\"quarantined\"} 1",
+        "kiln_registry_scrub_damage{outcome=\"open\"} 4",
+        "kiln_registry_scrub_duration_seconds 3.0",
+        "kiln_registry_scrub_last_success_timestamp_seconds 2000",
         "# TYPE kiln_registry_access_log_dropped_lines counter",
         "process_open_fds ",
         "process_resident_memory_bytes ",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+fn damaged() -> ScrubReport {
+    let finding = |damage, remedy| Finding {
+        digest: oci::sha256(b"x"),
+        damage,
+        remedy,
+        repositories: Vec::new(),
+        tags: Vec::new(),
+    };
+    ScrubReport {
+        verified: 7,
+        verified_bytes: 700,
+        entries_restored: 2,
+        entries_removed: 3,
+        unreadable_records: 1,
+        findings: vec![
+            finding(Damage::Missing, Remedy::Quarantined),
+            finding(Damage::NoContent, Remedy::None),
+            finding(Damage::DanglingTag, Remedy::None),
+        ],
+        findings_left_out: 2,
+        ..ScrubReport::default()
     }
 }

@@ -29,6 +29,7 @@ mod quarantine;
 mod report;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use report::{Damage, Finding, Remedy, ScrubReport};
 

@@ -73,6 +73,15 @@ pub struct Finding {
     pub tags: Vec<String>,
 }
 
+impl Finding {
+    /// Tells whether something is lost. What somebody deleted although a manifest names it, and a
+    /// tag that a delete did not come to before the process was killed (readers find nothing
+    /// there), are worth telling, but no damage.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self.damage, Damage::MissingReference | Damage::DanglingTag)
+    }
+}
+
 /// What a scrub did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -112,14 +121,9 @@ pub struct ScrubReport {
 }
 
 impl ScrubReport {
-    /// Tells whether anything is damaged that was not mended. What somebody deleted although a
-    /// manifest names it, and a tag that a delete did not come to before the process was killed
-    /// (readers find nothing there), are worth telling, but no damage.
+    /// Tells whether anything is damaged that was not mended.
     pub fn has_damage(&self) -> bool {
-        let is_deleted =
-            |damage: &Damage| matches!(damage, Damage::MissingReference | Damage::DanglingTag);
-        let is_open =
-            |finding: &Finding| finding.remedy != Remedy::Healed && !is_deleted(&finding.damage);
+        let is_open = |finding: &Finding| finding.remedy != Remedy::Healed && finding.is_damage();
         self.findings_left_out > 0
             || self.unreadable_records > 0
             || self.findings.iter().any(is_open)

@@ -14,7 +14,7 @@ use super::{Damage, Remedy, ScrubLevel, ScrubPolicy, ScrubReport};
 use crate::endpoint::Name;
 use crate::storage::data::{self, Stage};
 use crate::storage::disk;
-use crate::storage::gc::GcPolicy;
+use crate::storage::gc::{GcPolicy, Turns};
 use crate::storage::key;
 use crate::storage::manifest::ManifestPut;
 use crate::storage::memory::{MemoryData, MemoryMeta};
@@ -356,4 +356,32 @@ async fn a_stop_in_the_middle_of_a_quarantine_leaves_nothing_that_passes_for_goo
         place.upload("a", b"layer").await;
         assert_eq!(place.pull("a", &layer).await.unwrap(), "layer");
     }
+}
+
+#[tokio::test]
+async fn replicas_take_turns_at_scrubbing_and_one_period_has_one_scrub() {
+    let backend = Backend {
+        data: Arc::new(MemoryData::default()),
+        meta: Arc::new(MemoryMeta::default()),
+    };
+    let open = |clock| Store::open(backend.clone(), clock, SparsePolicy::All);
+    let (first, second) = (open(CLOCK).await.unwrap(), open(CLOCK).await.unwrap());
+    let (one, other) = tokio::join!(
+        first.scrub_in_turn(&DEEP, 3600),
+        second.scrub_in_turn(&DEEP, 3600)
+    );
+    assert_ne!(one.unwrap().is_some(), other.unwrap().is_some());
+    let early = Clock(|| UNIX_EPOCH + Duration::from_secs((1 << 33) + 3599));
+    let early = open(early).await.unwrap();
+    assert!(early.scrub_in_turn(&DEEP, 3600).await.unwrap().is_none());
+    let turns = Turns {
+        policy: GcPolicy::default(),
+        every_seconds: 3600,
+        thorough_every: 7,
+    };
+    let collected = early.collect_in_turn(&turns).await.unwrap();
+    assert!(collected.is_some(), "the collector's turn is another one");
+    let due = Clock(|| UNIX_EPOCH + Duration::from_secs((1 << 33) + 3600));
+    let due = open(due).await.unwrap();
+    assert!(due.scrub_in_turn(&DEEP, 3600).await.unwrap().is_some());
 }
