@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use integration::http::{Client, Request};
 use integration::peers::{DISTRIBUTION, Distribution, SKOPEO, Skopeo};
@@ -222,4 +223,150 @@ fn a_registry_of_distribution_is_imported_and_pulled_by_skopeo() {
         let to = format!("oci:{}:copy", env.path(&format!("copy-{number}")).display());
         drop(skopeo.copy(&from, &to).arg("--all").ok());
     }
+}
+
+/// Returns the configuration of a registry in `bucket`, below a prefix of its own.
+fn config_of(bucket: &bucket::Server) -> String {
+    format!(
+        "[storage.s3]\nbucket = {:?}\nprefix = \"kiln\"\nendpoint = {:?}\nregion = {:?}\n\
+         path_style = true\naccess_key_id = {:?}\nsecret_access_key = {:?}\n",
+        bucket.name(),
+        bucket.endpoint(),
+        bucket.region(),
+        bucket.access_key(),
+        bucket.secret_key(),
+    )
+}
+
+fn start_bucket() -> bucket::Server {
+    bucket::Server::start(bucket::Options::default()).expect("the system has free ports")
+}
+
+/// Puts every file below `root` into `bucket`, as distribution's own driver would have.
+fn upload(bucket: &bucket::Server, root: &Path, prefix: &str) {
+    let mut waiting = vec![root.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        for entry in fs::read_dir(folder).expect("the directory is there") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                waiting.push(path);
+                continue;
+            }
+            let key = path.strip_prefix(root).expect("it is below").display();
+            let bytes = fs::read(&path).expect("the file is readable");
+            bucket.put(format!("{prefix}/{key}"), bytes);
+        }
+    }
+}
+
+#[test]
+fn a_bucket_of_distribution_is_imported_into_a_directory_and_into_itself() {
+    let test = "a_bucket_of_distribution_is_imported_into_a_directory_and_into_itself";
+    if lacks(test, &[DISTRIBUTION]) {
+        return;
+    }
+    let env = TestEnv::new();
+    let theirs = Distribution::start(&env.path(""));
+    let mut client = theirs.client();
+    let large = vec![7; 3 << 20];
+    let one = push_image(&mut client, "team/app", "v1", &large);
+    push_image(&mut client, "team/app", "v2", b"second layer");
+    push_image(&mut client, "team/app/tools", "latest", &large);
+    drop(theirs);
+    let bucket = start_bucket();
+    upload(&bucket, &env.path("distribution"), "old/root");
+    let source = format!("s3://{}/old/root", bucket.name());
+
+    let storage = env.path("storage");
+    let import = || env.kiln(["registry", "import", &source]);
+    let endpoint = bucket.endpoint();
+    let into_directory = || {
+        import()
+            .args(["--source-endpoint", &endpoint, "--source-path-style"])
+            .env("AWS_ACCESS_KEY_ID", bucket.access_key())
+            .env("AWS_SECRET_ACCESS_KEY", bucket.secret_key())
+            .arg("--storage")
+            .arg(&storage)
+    };
+    drop(into_directory().ok().says("3 tags, 3 manifests"));
+    drop(into_directory().ok().says("were there already"));
+    let registry = env.registry_on("storage");
+    assert_eq!(digest_of(&registry, "team/app:v1").as_ref(), Some(&one));
+    drop(registry);
+
+    let config = env.write("registry.toml", config_of(&bucket));
+    let into_bucket = || import().arg("--config").arg(&config);
+    drop(into_bucket().ok().says("3 tags, 3 manifests"));
+    let trusting = into_bucket().arg("--trust").run();
+    drop(trusting.code(2).says("--trust"));
+    let registry = env.registry_configured(&config);
+    assert_eq!(digest_of(&registry, "team/app:v1").as_ref(), Some(&one));
+    let layer = format!("/v2/team/app/tools/blobs/{}", oci::sha256(&large));
+    let pulled = registry.client().get(&layer).expect("it answers");
+    assert!(pulled.status == 200 && pulled.body == large);
+    let nothing = env.kiln(["registry", "import", "s3://bucket/nowhere"]);
+    drop(nothing.arg("--config").arg(&config).run().code(5));
+}
+
+/// Puts other bytes in the place of the blob `digest`, behind the registry's back.
+fn damage(bucket: &bucket::Server, digest: &str) {
+    let hex = digest.strip_prefix("sha256:").expect("it is sha256");
+    let objects = bucket.objects();
+    let named = |object: &&bucket::ObjectInfo| object.key.contains(hex);
+    let published = |object: &&bucket::ObjectInfo| object.key.starts_with("kiln/d/");
+    let object = objects.iter().filter(published).find(named);
+    let object = object.expect("the bytes are an object that names them");
+    let other = vec![b'x'; usize::try_from(object.size_bytes).expect("it is small")];
+    bucket.put(&*object.key, other);
+}
+
+#[test]
+fn the_commands_that_repair_work_on_a_bucket() {
+    let env = TestEnv::new();
+    let bucket = start_bucket();
+    let config = env.write("registry.toml", config_of(&bucket));
+    let registry = env.registry_configured(&config);
+    let layer = b"a layer of some bytes";
+    push_image(&mut registry.client(), "team/app", "v1", layer);
+    let digest = oci::sha256(layer).to_string();
+    let run = |words: &[&str]| {
+        let command = env.kiln(["registry"]).args(words);
+        command.arg("--config").arg(&config).run()
+    };
+    // Other replicas may serve meanwhile.
+    drop(run(&["scrub"]).success().says("Looked at 1 repositories"));
+    drop(run(&["fsck"]).success().says("1 tags"));
+    drop(run(&["gc", "--dry-run"]).success().says("Would free"));
+    drop(run(&["fsck", "--rebuild"]).code(2).says("no database"));
+    damage(&bucket, &digest);
+    drop(run(&["scrub"]).code(5).says("team/app:v1"));
+    let target = format!("/v2/team/app/blobs/{digest}");
+    let missing = registry.client().get(&target).expect("it answers");
+    assert_eq!(missing.status, 404);
+    push_blob(&mut registry.client(), "team/app", layer);
+    drop(run(&["scrub"]).success());
+}
+
+#[test]
+fn a_server_looks_for_damage_by_itself() {
+    let env = TestEnv::new();
+    let bucket = start_bucket();
+    let scrub = "[scrub]\nevery = \"1s\"\nrate = \"1GiB\"\n";
+    let config = env.write("registry.toml", config_of(&bucket) + scrub);
+    // Two of them: one scrubs at a time.
+    let registries = [(); 2].map(|()| env.registry_configured(&config));
+    let mut client = registries[0].client();
+    let layer = b"a layer of some bytes";
+    push_image(&mut client, "team/app", "v1", layer);
+    let digest = oci::sha256(layer).to_string();
+    damage(&bucket, &digest);
+    let target = format!("/v2/team/app/blobs/{digest}");
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while client.get(&target).expect("it answers").status == 200 {
+        assert!(Instant::now() < deadline, "nobody noticed");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    push_blob(&mut client, "team/app", layer);
+    let healed = client.get(&target).expect("it answers");
+    assert_eq!((healed.status, &*healed.body), (200, layer.as_slice()));
 }

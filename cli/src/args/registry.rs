@@ -23,7 +23,7 @@ pub(crate) enum RegistryCommand {
     Scrub(ScrubArgs),
     /// Check a registry that is not being served; make the database of its directory again
     Fsck(FsckArgs),
-    /// Take over what another registry keeps in a directory
+    /// Take over what another registry keeps in a directory or a bucket
     Import(RegistryImportArgs),
     /// Print the line of a user for a registry's file of users
     Htpasswd(HtpasswdArgs),
@@ -183,17 +183,34 @@ pub(crate) enum ScrubLevelArg {
 /// Flags of `kiln registry import`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RegistryImportArgs {
-    /// Storage directory of distribution, or of zot
+    /// Storage directory of distribution or of zot, or `s3://BUCKET/PREFIX` of distribution
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) bucket: SourceBucketArgs,
     /// Believe the digests of blobs that need not be copied
     #[arg(long)]
     pub(crate) trust: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How the bucket that is imported is reached. Its keys are those of the AWS tools: variables,
+/// profile, role of the machine.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SourceBucketArgs {
+    /// Address of the store of an s3:// source, if it is not AWS [default: as the registry's own bucket]
+    #[arg(long = "source-endpoint", value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Region of an s3:// source
+    #[arg(long = "source-region", value_name = "NAME")]
+    pub(crate) region: Option<String>,
+    /// Name the bucket of an s3:// source in the path instead of the host
+    #[arg(long = "source-path-style")]
+    pub(crate) path_style: bool,
 }
 
 /// Sign in to a registry.

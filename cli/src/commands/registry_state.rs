@@ -24,7 +24,7 @@ pub(crate) enum State {
 impl State {
     /// Returns where `settings` put the state; `root` is the state directory of the program.
     pub(crate) fn of(settings: &Settings, root: Option<&Path>) -> Result<Self, Failure> {
-        if let Some(bucket) = bucket(&settings.storage.s3)? {
+        if let Some(bucket) = own_bucket(&settings.storage.s3)? {
             return Ok(Self::Bucket(Box::new(bucket)));
         }
         let default = || root.unwrap_or(Path::new("")).join("registry");
@@ -63,8 +63,8 @@ impl State {
     }
 }
 
-/// Returns the bucket; none without a name.
-fn bucket(s3: &sections::S3) -> Result<Option<BucketConfig>, Failure> {
+/// Returns the bucket that the registry lies in; none without a name.
+pub(super) fn own_bucket(s3: &sections::S3) -> Result<Option<BucketConfig>, Failure> {
     let Some(name) = &s3.bucket else {
         return Ok(None);
     };

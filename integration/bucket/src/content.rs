@@ -65,6 +65,14 @@ impl Content {
         self.len
     }
 
+    /// Returns the content that consists of `bytes`.
+    pub(crate) fn of(bytes: Bytes) -> Self {
+        let segment = Segment::Memory(bytes);
+        let len = segment.len();
+        let segments = vec![Arc::new(segment)];
+        Self { segments, len }
+    }
+
     /// Appends `other`, without a copy.
     pub(crate) fn append(&mut self, other: &Self) {
         self.segments.extend(other.segments.iter().cloned());

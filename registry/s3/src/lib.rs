@@ -8,6 +8,7 @@ mod attempt;
 mod client;
 mod config;
 mod data;
+mod foreign;
 mod meta;
 mod mode;
 mod open;
@@ -19,5 +20,6 @@ mod tests;
 mod writer;
 
 pub use config::{BucketConfig, StaticCredentials};
+pub use foreign::ForeignBucket;
 pub use mode::Mode;
 pub use open::{OpenError, Opened, open};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Taking over what another registry keeps: distribution's directory, or zot's.
+//! Taking over what another registry keeps: distribution's directory or bucket, or zot's directory.
 //!
 //! A file becomes ours by a second name where both lie on one file system, else by a copy, under
 //! the same records that a push makes: what was accepted there is accepted here, in the same order
@@ -9,8 +9,11 @@
 //! The source is not trusted: `tree` reads it, every byte is hashed unless the user says otherwise,
 //! and whatever is odd is left out and told of.
 //!
-//! Does not know HTTP. Importing a bucket is not there.
+//! From a bucket every byte comes through this process, to be hashed on its way.
+//!
+//! Does not know HTTP.
 
+mod bucket;
 mod distribution;
 mod layouts;
 mod report;
@@ -19,20 +22,21 @@ mod source;
 mod tests;
 mod tree;
 
+pub use bucket::Objects;
 pub use report::{ImportReport, Skipped};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci::{Digest, Document, MediaType, ParseDocumentError, Tag};
 
 use crate::endpoint::Name;
+use crate::storage::adopt;
 use crate::storage::manifest::{digest_of, references};
 use crate::storage::{Adopted, Condition, ManifestPut, PutManifestError, StorageError, Store};
-use source::{Found, Source};
+use source::{Found, Opened, Source};
 
 /// How many blobs are taken over at once.
 const JOBS: usize = 8;
@@ -49,6 +53,12 @@ pub enum ImportRegistryError {
     /// Nothing in it looks like a registry.
     #[error("{0} is neither a directory of distribution nor one of OCI image layouts")]
     Unknown(PathBuf),
+    /// The source is a bucket that cannot be read.
+    #[error("cannot read {0}")]
+    Bucket(String, #[source] StorageError),
+    /// Nothing in the bucket looks like a registry.
+    #[error("there is no registry of distribution at {0}")]
+    UnknownBucket(String),
     /// Our own storage failed.
     #[error("cannot store what is imported")]
     Storage(#[from] StorageError),
@@ -65,7 +75,7 @@ enum Taken {
 /// An import under way.
 struct Importer<'a> {
     store: &'a Store,
-    source: Arc<Source>,
+    source: Source,
     is_trusted: bool,
     report: ImportReport,
 }
@@ -85,26 +95,44 @@ pub async fn import(
     path: &Path,
     is_trusted: bool,
 ) -> Result<ImportReport, ImportRegistryError> {
-    let failed = |error| ImportRegistryError::Source(path.to_owned(), error);
-    let source = Source::open(path).map_err(failed)?;
-    let source = source.ok_or_else(|| ImportRegistryError::Unknown(path.to_owned()))?;
+    take_over(store, Source::open(path)?, is_trusted).await
+}
+
+/// Takes over everything in a bucket, like [`import`]. Every byte is copied and hashed.
+///
+/// # Errors
+///
+/// [`ImportRegistryError`]. What cannot be taken over for a reason of its own is in the report.
+///
+/// # Cancellation
+///
+/// As [`import`].
+pub async fn import_bucket(
+    store: &Store,
+    objects: Box<dyn Objects>,
+) -> Result<ImportReport, ImportRegistryError> {
+    take_over(store, Source::open_bucket(objects).await?, false).await
+}
+
+async fn take_over(
+    store: &Store,
+    source: Source,
+    is_trusted: bool,
+) -> Result<ImportReport, ImportRegistryError> {
     let mut importer = Importer {
         store,
-        source: Arc::new(source),
+        source,
         is_trusted,
         report: ImportReport::default(),
     };
-    let names = importer
-        .source
-        .names(&mut importer.report)
-        .map_err(failed)?;
-    for name in names {
-        match importer.source.repository(&name, &mut importer.report) {
-            Ok(found) => importer.repository(found).await?,
-            Err(error) => importer.report.skip(&name, error),
-        }
+    let mut progress = importer.source.begin(&mut importer.report)?;
+    loop {
+        let next = importer.source.next(&mut progress, &mut importer.report);
+        let Some(found) = next.await? else {
+            return Ok(importer.report);
+        };
+        importer.repository(found).await?;
     }
-    Ok(importer.report)
 }
 
 impl Importer<'_> {
@@ -115,7 +143,7 @@ impl Importer<'_> {
         let blobs = stream::iter(found.blobs.iter().cloned());
         let taken = blobs.map(|digest| async move {
             let taken = this.blob(name, &digest).await?;
-            Ok::<_, StorageError>((digest, taken))
+            Ok::<_, ImportRegistryError>((digest, taken))
         });
         let taken: Vec<_> = taken.buffer_unordered(JOBS).try_collect().await?;
         for (digest, taken) in taken {
@@ -131,30 +159,35 @@ impl Importer<'_> {
         self.manifests(found).await
     }
 
-    async fn blob(&self, name: &Name, digest: &Digest) -> Result<Taken, StorageError> {
+    async fn blob(&self, name: &Name, digest: &Digest) -> Result<Taken, ImportRegistryError> {
         if self.store.blob(name, digest).await?.is_some() {
             return Ok(Taken::Unchanged);
         }
-        let opened = self.source.file(name, digest);
-        let opened = opened.and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (size_bytes, file) = match opened {
+        let (size_bytes, opened) = match self.source.open_blob(name, digest).await? {
             Ok(opened) => opened,
-            Err(error) => return Ok(Taken::Skipped(error.to_string())),
+            Err(why) => return Ok(Taken::Skipped(why)),
         };
         if self.store.share(name, digest).await? {
             return Ok(Taken::New(0));
         }
-        let adopted = Adopted {
-            file,
-            digest: digest.clone(),
-            is_trusted: self.is_trusted,
+        let data = &*self.store.data;
+        let published = match opened {
+            Opened::File(file) => {
+                let adopted = Adopted {
+                    file,
+                    digest: digest.clone(),
+                    is_trusted: self.is_trusted,
+                };
+                data.adopt(adopted).await
+            }
+            Opened::Stream(stream) => adopt::copy_stream(data, digest, size_bytes, stream).await,
         };
-        let publication = match self.store.data.adopt(adopted).await {
+        let publication = match published {
             Ok(publication) => publication,
             Err(error @ StorageError::WrongDigest { .. }) => {
                 return Ok(Taken::Skipped(error.to_string()));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
         let added = self.store.add_blob(name, digest, size_bytes, publication);
         added.await?;
@@ -170,15 +203,7 @@ impl Importer<'_> {
         }
         let mut waiting: BTreeMap<Digest, Option<MediaType>> =
             found.manifests.into_iter().collect();
-        let mut children: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
-        for (digest, media_type) in &waiting {
-            // Only what is listed is kept: all documents of a repository may not fit in memory.
-            let document = self.document(name, digest, media_type.as_ref());
-            if let Ok(document @ Document::Index(..)) = document {
-                let listed = references(&document).into_iter();
-                children.insert(digest.clone(), listed.map(|it| it.digest.clone()).collect());
-            }
-        }
+        let children = self.children(name, &waiting).await?;
         while !waiting.is_empty() {
             let is_ready = |digest: &Digest| {
                 let listed = children.get(digest).into_iter().flatten();
@@ -208,6 +233,30 @@ impl Importer<'_> {
         Ok(())
     }
 
+    /// Returns what each index of `manifests` lists.
+    async fn children(
+        &self,
+        name: &Name,
+        manifests: &BTreeMap<Digest, Option<MediaType>>,
+    ) -> Result<BTreeMap<Digest, Vec<Digest>>, ImportRegistryError> {
+        let manifests = stream::iter(manifests.clone());
+        let looked = manifests.map(|(digest, media_type)| async move {
+            let document = self.document(name, &digest, media_type.as_ref()).await?;
+            // Only what is listed is kept: all documents of a repository may not fit in memory.
+            let listed = match document {
+                Ok(document @ Document::Index(..)) => {
+                    let listed = references(&document).into_iter();
+                    Some((digest, listed.map(|it| it.digest.clone()).collect()))
+                }
+                _ => None,
+            };
+            Ok::<_, ImportRegistryError>(listed)
+        });
+        let looked = looked.buffer_unordered(JOBS);
+        let listed = looked.try_filter_map(|listed| async move { Ok(listed) });
+        listed.try_collect().await
+    }
+
     async fn manifest(
         &mut self,
         name: &Name,
@@ -215,7 +264,7 @@ impl Importer<'_> {
         media_type: Option<MediaType>,
         tags: Vec<Tag>,
     ) -> Result<(), ImportRegistryError> {
-        let document = match self.document(name, digest, media_type.as_ref()) {
+        let document = match self.document(name, digest, media_type.as_ref()).await? {
             Ok(document) => document,
             Err(why) => {
                 self.report.skip(format!("{name}@{digest}"), &why);
@@ -266,25 +315,36 @@ impl Importer<'_> {
     }
 
     /// Reads and checks a manifest; the reason why it cannot be taken over, else.
-    fn document(
+    async fn document(
         &self,
         name: &Name,
         digest: &Digest,
         media_type: Option<&MediaType>,
-    ) -> Result<Document, String> {
-        let bytes = self.source.read(name, digest, Document::SIZE_MAX_BYTES);
-        let bytes = bytes.map_err(|error| error.to_string())?;
-        let actual = digest_of(digest.algorithm(), &bytes);
-        if actual != *digest {
-            return Err(format!("its bytes have digest {actual}"));
-        }
-        Document::parse(bytes, media_type).map_err(|error| match error {
-            ParseDocumentError::UnsupportedVersion(1) => {
-                "it is of schema 1, which no client of today pulls".to_owned()
-            }
-            error => error.to_string(),
-        })
+    ) -> Result<Result<Document, String>, ImportRegistryError> {
+        let read = self.source.read(name, digest, Document::SIZE_MAX_BYTES);
+        let checked = read
+            .await?
+            .and_then(|bytes| checked(bytes, digest, media_type));
+        Ok(checked)
     }
+}
+
+/// Returns the document that `bytes` are; the reason why they are none, else.
+fn checked(
+    bytes: Vec<u8>,
+    digest: &Digest,
+    media_type: Option<&MediaType>,
+) -> Result<Document, String> {
+    let actual = digest_of(digest.algorithm(), &bytes);
+    if actual != *digest {
+        return Err(format!("its bytes have digest {actual}"));
+    }
+    Document::parse(bytes, media_type).map_err(|error| match error {
+        ParseDocumentError::UnsupportedVersion(1) => {
+            "it is of schema 1, which no client of today pulls".to_owned()
+        }
+        error => error.to_string(),
+    })
 }
 
 /// Returns what `Content-Type` will say: what the document says, what was written beside it, or

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Trees as distribution and zot write them, and as somebody with bad intentions does.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -10,9 +11,10 @@ use oci::{Digest, sha256};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{ImportRegistryError, ImportReport, import};
+use super::{ImportRegistryError, ImportReport, Objects, import, import_bucket};
 use crate::endpoint::Name;
-use crate::storage::data::Bytes;
+use crate::storage::StorageError;
+use crate::storage::data::{Answer, Bytes, Stream};
 use crate::storage::disk;
 use crate::storage::store::{Clock, SparsePolicy, Store};
 
@@ -315,4 +317,124 @@ async fn what_is_no_registry_is_refused() {
         matches!(refused, Err(ImportRegistryError::Source(..))),
         "{refused:?}"
     );
+}
+
+/// The files of a directory as the objects of a bucket that lists two at a time.
+#[derive(Debug, Default)]
+struct Shelf(BTreeMap<String, Vec<u8>>);
+
+impl Shelf {
+    fn of(root: &Path) -> Self {
+        let mut shelf = Self::default();
+        let mut waiting = vec![root.to_owned()];
+        while let Some(folder) = waiting.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let kind = path.symlink_metadata().unwrap().file_type();
+                if kind.is_dir() {
+                    waiting.push(path);
+                } else if kind.is_file() {
+                    let key = path.strip_prefix(root).unwrap().to_str().unwrap();
+                    shelf.0.insert(key.to_owned(), fs::read(&path).unwrap());
+                }
+            }
+        }
+        shelf
+    }
+}
+
+impl Objects for Shelf {
+    fn list<'a>(&'a self, prefix: &'a str, after: &'a str) -> Answer<'a, Vec<String>> {
+        let keys = self.0.keys();
+        let keys = keys.filter(|key| key.starts_with(prefix) && key.as_str() > after);
+        let page = keys.take(2).cloned().collect();
+        Box::pin(async { Ok(page) })
+    }
+
+    fn read<'a>(&'a self, key: &'a str) -> Answer<'a, (u64, Stream)> {
+        Box::pin(async move {
+            let missing = || StorageError::Missing(key.to_owned());
+            let bytes = self.0.get(key).ok_or_else(missing)?;
+            let pieces: Vec<_> = bytes
+                .chunks(3)
+                .map(|piece| Ok(bytes::Bytes::copy_from_slice(piece)))
+                .collect();
+            let stream: Stream = Box::pin(futures_util::stream::iter(pieces));
+            Ok((bytes.len() as u64, stream))
+        })
+    }
+
+    fn shown(&self) -> String {
+        "s3://shelf".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_of_distribution_gives_what_its_directory_gives() {
+    let pair = Pair::new();
+    let config = pair.layer("team/app", b"{}");
+    let layer = pair.layer("team/app", b"layer");
+    let empty = pair.layer("team/app", b"");
+    // Keys of these lie before, between and behind those of `team/app`.
+    for name in ["team/app/0nested", "team/app-1", "team/app/nested", "team"] {
+        pair.layer(name, b"layer");
+    }
+    let child = pair.revision("team/app", &image(&config, &layer, None), &["v1", "latest"]);
+    let parent = pair.revision("team/app", &index(&[&child]), &["multi"]);
+    let old = json!({ "schemaVersion": 1, "name": "team/app" });
+    pair.revision("team/app", &old, &["old"]);
+    // What somebody deleted there: history without a link.
+    let gone = format!("tags/gone/index/sha256/{}/link", child.hex());
+    pair.v2(&format!("repositories/team/app/_manifests/{gone}"), b"x");
+    pair.v2("repositories/team/app/_uploads/1/startedat", b"now");
+    pair.v2("repositories/idle/_uploads/1/startedat", b"now");
+    let lie = pair.layer("team/app", b"truth");
+    pair.v2(&data_path(&lie), b"lying");
+    let lost = pair.layer("team/app", b"lost");
+    let root = pair.source.join("docker/registry/v2");
+    fs::remove_file(root.join(data_path(&lost))).unwrap();
+    pair.v2("repositories/UPPER/_layers/sha256/x/link", b"x");
+    pair.v2("repositories/team/app/_layers/sha256/zz/link", b"sha256:zz");
+    let tags = "repositories/team/app/_manifests/tags";
+    pair.v2(&format!("{tags}/-bad/current/link"), b"x");
+    pair.v2(&format!("{tags}/odd/current/link"), &[b'x'; 300]);
+
+    let targets = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let [from_directory, store] = targets.each_ref().map(|target| async {
+        let backend = disk::open(target.path(), CLOCK).unwrap();
+        let store = Store::open(backend, CLOCK, SparsePolicy::All).await;
+        store.unwrap()
+    });
+    let (from_directory, store) = (from_directory.await, store.await);
+    let expected = pair.import(&from_directory).await;
+    let shelf = || Box::new(Shelf::of(&pair.source));
+    let report = import_bucket(&store, shelf()).await.unwrap();
+    let skipped = |report: &ImportReport| -> BTreeSet<String> {
+        report.skipped.iter().map(|it| it.what.clone()).collect()
+    };
+    assert_eq!(skipped(&report), skipped(&expected));
+    let what = |text: &str| skipped(&report).contains(text);
+    assert!(what("UPPER") && what("team/app:-bad") && what("team/app:odd"));
+    assert!(what(&format!("team/app@{lie}")) && what(&format!("team/app@{lost}")));
+    let skipped = expected.skipped.clone();
+    assert_eq!(
+        ImportReport { skipped, ..report },
+        expected,
+        "all other numbers"
+    );
+    assert_eq!((expected.repositories, expected.tags), (5, 3));
+    assert_eq!(pull(&store, "team/app", &empty).await.unwrap(), b"");
+    assert_eq!(pull(&store, "team", &layer).await.unwrap(), b"layer");
+    assert_eq!(tag(&store, "team/app", "multi").await, Some(parent));
+    let again = import_bucket(&store, shelf()).await.unwrap();
+    assert_eq!((again.blobs, again.manifests, again.tags), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_bucket_without_a_registry_is_refused() {
+    let pair = Pair::new();
+    let store = pair.store().await;
+    let shelf = Shelf(BTreeMap::from([("other/key".to_owned(), Vec::new())]));
+    let refused = import_bucket(&store, Box::new(shelf)).await.unwrap_err();
+    assert!(matches!(refused, ImportRegistryError::UnknownBucket(shown) if shown == "s3://shelf"));
 }

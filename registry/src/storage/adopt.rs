@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Taking a file over by copying it, for every store that cannot do better.
+//! Taking over what others have by copying it, for every store that cannot do better.
 
 use std::fs::File;
 use std::io;
@@ -7,8 +7,10 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use oci::Digest;
 
-use super::data::{Adopted, Data, Publication, Stage};
+use super::data::{Adopted, Data, Publication, Stage, Stream};
 use super::error::StorageError;
 
 /// How much is read and staged at once.
@@ -37,6 +39,22 @@ pub(super) async fn copy<D: Data + ?Sized>(
         offset += piece.len() as u64;
         staged.append(vec![piece]).await?;
     }
+}
+
+/// Publishes bytes that come from elsewhere, said to be those of `digest`.
+pub(crate) async fn copy_stream(
+    data: &dyn Data,
+    digest: &Digest,
+    size_bytes: u64,
+    mut stream: Stream,
+) -> Result<Publication, StorageError> {
+    let stage = Stage::whole(digest, Some(size_bytes));
+    let mut staged = data.stage(stage).await?;
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(|source| StorageError::io("read", digest.to_string(), source))?;
+        staged.append(vec![piece]).await?;
+    }
+    staged.publish(digest).await
 }
 
 fn piece(file: &File, offset: u64) -> io::Result<Bytes> {

@@ -17,7 +17,7 @@
 //!
 //! Ours: no specification covers this; `docs/registry.md` has the layout and the guarantees.
 
-mod adopt;
+pub(crate) mod adopt;
 #[expect(clippy::unwrap_used, reason = "tests, of other crates too")]
 pub mod contract;
 pub mod data;

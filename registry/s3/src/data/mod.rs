@@ -20,7 +20,7 @@
 mod hash;
 mod janitor;
 mod multipart;
-mod object;
+pub(crate) mod object;
 mod pool;
 mod resume;
 mod staged;

@@ -39,7 +39,7 @@ pub(super) async fn delete(bucket: &Bucket, key: &str) -> Result<(), StorageErro
 }
 
 /// Returns how long an object is; none if there is none.
-pub(super) async fn size(bucket: &Bucket, key: &str) -> Result<Option<u64>, StorageError> {
+pub(crate) async fn size(bucket: &Bucket, key: &str) -> Result<Option<u64>, StorageError> {
     let head = bucket.records.head_object();
     let head = head.bucket(&bucket.name).key(bucket.object(key));
     match head.send().await {
@@ -52,7 +52,7 @@ pub(super) async fn size(bucket: &Bucket, key: &str) -> Result<Option<u64>, Stor
 }
 
 /// A range of an object on its way out. A body that breaks off is asked for again from there.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     bucket: Bucket,
     key: String,
     range: Range<u64>,
@@ -66,7 +66,7 @@ impl Reader {
     /// # Errors
     ///
     /// [`StorageError::Missing`] if there is no such object, or it is shorter.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         bucket: &Bucket,
         key: &str,
         range: Range<u64>,
@@ -148,7 +148,7 @@ impl Reader {
     }
 
     /// Returns it piece by piece; nothing is read ahead for a client that does not take it.
-    pub(super) fn stream(self) -> Stream {
+    pub(crate) fn stream(self) -> Stream {
         Box::pin(stream::try_unfold(self, |mut reader| async move {
             let piece = reader.next().await.map_err(io::Error::other)?;
             Ok(piece.map(|piece| (piece, reader)))
