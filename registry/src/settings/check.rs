@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::problem::Problem;
 use super::resolve::Effective;
+use super::secret::STARS;
 use super::sections::{Http, Limits, S3, Scrub, ScrubLevel, Settings, Storage};
 
 /// The longest text of a warning: with its header name and code below what all may have.
@@ -77,6 +78,13 @@ impl Findings<'_> {
         if secret != s3.access_key_id.is_some() {
             let message = "an access key needs its id and its secret";
             self.add("storage.s3.access_key_id", message);
+        }
+        if let Some(secret) = &s3.secret_access_key
+            && secret.reveal() == STARS
+        {
+            let message = "stars stand for a secret that was not shown";
+            self.add("storage.s3.secret_access_key", message).hint =
+                Some("write the secret there, or name its file".into());
         }
         if !PART_BYTES.contains(&s3.part_size.0) {
             self.add("storage.s3.part_size", "parts have 5MiB to 5GiB");

@@ -6,14 +6,15 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::resolve::Effective;
-use super::shape;
+use super::{secret, shape, variables};
 
 /// The column at which origins are written.
 const ORIGIN_COLUMN: usize = 48;
 
 impl Effective {
     /// Returns the settings in TOML: a comment behind each value says where it comes from, keys
-    /// without a value are comments, secrets are stars.
+    /// without a value are comments. In the place of a secret is a comment that says how to give
+    /// it: what is printed can be served once it is given, and is refused before.
     pub fn render(&self) -> String {
         let values = shape::tree(&self.settings);
         let mut out = String::new();
@@ -30,11 +31,16 @@ impl Effective {
             writeln!(out, "{gap}[{path}]").ok();
         }
         for (name, value) in section.iter().filter(|(_, value)| !value.is_object()) {
+            let key = shape::join(path, name);
             let line = match value {
+                Value::String(_) if secret::KEYS.contains(&key.as_str()) => {
+                    let variable = variables::name(&key);
+                    format!("# {name} is not shown: set it here, in {variable} or as {name}_file")
+                }
                 Value::Null => format!("# {name} is not set"),
                 value => format!("{name} = {}", toml_text(value)),
             };
-            match self.origins.get(&shape::join(path, name)) {
+            match self.origins.get(&key) {
                 Some(origin) => writeln!(out, "{line:ORIGIN_COLUMN$} # {origin}").ok(),
                 None => writeln!(out, "{line}").ok(),
             };

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// What is shown in its place.
-const STARS: &str = "***";
+pub(super) const STARS: &str = "***";
+/// The keys that hold one.
+pub(super) const KEYS: [&str; 1] = ["storage.s3.secret_access_key"];
 
 /// A secret. `Debug` and the serialized form are stars.
 #[derive(Clone, PartialEq, Eq, Deserialize)]

@@ -135,6 +135,10 @@ fn contradictions_are_told_with_their_source() {
         ),
         ("[storage.s3]\nbucket = \"b\"\npart_size = 1", "5MiB"),
         (
+            "[storage.s3]\nbucket = \"b\"\naccess_key_id = \"x\"\nsecret_access_key = \"***\"",
+            "stars",
+        ),
+        (
             "[http]\npublic_url = \"registry.example\"",
             "registry.toml:2",
         ),
@@ -189,7 +193,32 @@ fn secrets_are_never_shown() {
     assert_eq!(key.unwrap().reveal(), "hunter2");
     assert!(!format!("{effective:?}").contains("hunter2"));
     let shown = effective.render();
-    assert!(shown.contains("secret_access_key = \"***\""), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("***"),
+        "{shown}"
+    );
+    let variable = "KILN_REGISTRY_STORAGE_S3_SECRET_ACCESS_KEY";
+    assert!(
+        shown.contains("# secret_access_key is not shown") && shown.contains(variable),
+        "{shown}"
+    );
+    // Served as it is it is refused; with the variable it means the same as before.
+    assert!(problems(&shown, &[]).contains("its secret"));
+    let again = resolve(&layers(&shown, &[(variable, "hunter2")])).unwrap();
+    assert_eq!(again.settings, effective.settings);
+    // Whatever serializes as a secret is known to be one.
+    let tree = shape::tree(&effective.settings);
+    let is_hidden = |key: &&shape::Key| {
+        let value = shape::get(&tree, &key.path).and_then(serde_json::Value::as_str);
+        value == Some(secret::STARS)
+    };
+    let keys = shape::keys();
+    let hidden: Vec<&str> = keys
+        .iter()
+        .filter(is_hidden)
+        .map(|key| key.path.as_str())
+        .collect();
+    assert_eq!(hidden, secret::KEYS);
     for broken in [
         "[storage.s3]\nsecret_access_ky = \"hunter2\"",
         "[storage.s3]\nsecret_access_key = \"hunter2",
