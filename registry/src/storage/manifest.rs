@@ -18,6 +18,7 @@ use super::record::{self, Content, ManifestHeader, Membership, State, TagRecord}
 use super::referrer::referrer_descriptor;
 use super::repository::{Early, Found, claim_content};
 use super::store::{RACES_MAX, SparsePolicy, Store, nonce};
+use super::withdraw::Push;
 use crate::endpoint::Name;
 
 /// After how many seconds a manifest that is pushed again is written again, see `repository`.
@@ -130,6 +131,7 @@ impl Store {
                 State::Dead | State::Quarantined => return Ok(None),
                 State::Condemned => {
                     header.state = State::Live;
+                    header.pushes.clear();
                     header.nonce = nonce();
                     header.at = self.now();
                     let record = record::encode_manifest(&header, &bytes);
@@ -158,9 +160,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`PutManifestError`]; no tag of this call points at the manifest then. Where a write is not
-    /// one moment and a reference is deleted in the middle of it, the manifest itself may be
-    /// readable by its digest, as one is whose reference is deleted a moment later.
+    /// [`PutManifestError`]; no tag of this call points at the manifest then. What it has written
+    /// until then is withdrawn, unless somebody else has come to rely on it.
     ///
     /// # Cancellation
     ///
@@ -168,6 +169,25 @@ impl Store {
     /// its first steps.
     pub async fn put_manifest(&self, put: &ManifestPut<'_>) -> Result<usize, PutManifestError> {
         let _first = self.precedence.enter();
+        let mut push = Push::new(&*self.meta);
+        let result = self.try_put_manifest(put, &mut push).await;
+        match &result {
+            // What it refers to was all there when the tag was tried.
+            Ok(_) | Err(PutManifestError::TagChanged) => {}
+            Err(error) if push.may_have_written() => {
+                // Should this fail too, what is left is what a stop would have left.
+                drop(self.withdraw(put, &push, error).await);
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    async fn try_put_manifest(
+        &self,
+        put: &ManifestPut<'_>,
+        push: &mut Push,
+    ) -> Result<usize, PutManifestError> {
         let began = self.now();
         let (mut round, mut publication, early) = self.begin(put).await?;
         for _ in 0..RACES_MAX {
@@ -194,14 +214,16 @@ impl Store {
             }
             let (mut stages, used) = match &publication {
                 Some(fresh) if !is_live => {
-                    let (stages, used) = self.revive(put, &records, (fresh, early.as_ref()));
+                    let fresh = (fresh, early.as_ref());
+                    let (stages, used) = self.revive(put, &records, fresh, push);
                     (stages, Some(used))
                 }
-                _ => (vec![hold(put, &records, early.as_ref())], None),
+                _ => (vec![hold(put, &records, early.as_ref(), push)], None),
             };
             // Behind the manifest's own record: whoever collects what it refers to has seen that.
             stages.push(held);
-            self.point_tags(put, records.tags, &mut stages);
+            self.point_tags(put, records.tags, &mut stages, push);
+            push.write();
             match self.write_manifest(put, stages).await? {
                 Written::Yes => {
                     match (publication, used) {
@@ -347,6 +369,7 @@ impl Store {
         put: &ManifestPut<'_>,
         records: &Records,
         (fresh, early): (&Publication, Option<&Early>),
+        push: &Push,
     ) -> (Vec<Vec<Write>>, Location) {
         let mut before = unused(put, records, early);
         let (incarnation, version) = match (&records.manifest, early) {
@@ -378,6 +401,7 @@ impl Store {
             media_type: put.media_type.clone(),
             size_bytes,
             subject: subject(&put.document).map(|subject| subject.digest.clone()),
+            pushes: push.pushes(records.manifest.as_ref().map(|(old, _)| old)),
             at: self.now(),
         };
         let key = key::manifest(put.name, &put.digest);
@@ -387,7 +411,7 @@ impl Store {
     }
 
     /// Returns the steps that keep what the manifest refers to, and how much of it is not there.
-    async fn hold_references(
+    pub(super) async fn hold_references(
         &self,
         put: &ManifestPut<'_>,
     ) -> Result<(Vec<Write>, usize), PutManifestError> {
@@ -459,6 +483,7 @@ impl Store {
         put: &ManifestPut<'_>,
         previous: Vec<Option<Digest>>,
         stages: &mut Vec<Vec<Write>>,
+        push: &Push,
     ) {
         let mut last = Vec::with_capacity(put.tags.len() + 1);
         for (number, (tag, previous)) in put.tags.iter().zip(previous).enumerate() {
@@ -466,7 +491,7 @@ impl Store {
                 digest: put.digest.clone(),
                 media_type: put.media_type.clone(),
                 size_bytes: put.document.bytes().len() as u64,
-                nonce: nonce(),
+                nonce: push.nonce(),
                 at: self.now(),
                 previous,
             };
@@ -488,11 +513,15 @@ impl Store {
 }
 
 /// Returns the steps that keep a live manifest as it is.
-fn hold(put: &ManifestPut<'_>, records: &Records, early: Option<&Early>) -> Vec<Write> {
+fn hold(
+    put: &ManifestPut<'_>,
+    records: &Records,
+    early: Option<&Early>,
+    push: &Push,
+) -> Vec<Write> {
     let mut steps = unused(put, records, early);
-    if let Some((_, version)) = &records.manifest {
-        let key = key::manifest(put.name, &put.digest);
-        steps.push(Write::Require(key, Condition::Is(version.clone())));
+    if let Some((old, version)) = &records.manifest {
+        steps.push(push.rely(put, old, version));
     }
     steps.extend(reverse_entries(put));
     steps

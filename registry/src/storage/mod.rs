@@ -41,6 +41,7 @@ mod tests;
 mod turn;
 mod unpublish;
 pub mod upload;
+mod withdraw;
 
 pub use data::{
     Adopted, Answer, Bytes, Data, Guard, Location, Placed, Publication, Resume, Staged, Stream,

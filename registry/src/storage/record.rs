@@ -7,9 +7,10 @@
 //! often a hash of them).
 //!
 //! State machine: absent → live → condemned → dead, and from any of them back to live by a
-//! publisher. Only the collector ([`super::gc`]) condemns; a publisher that meets a condemned record
-//! rescues it. Only scrubbing ([`super::scrub`]) quarantines, from live or condemned: readers find
-//! nothing then; whoever brings the bytes again makes it live, in the same incarnation.
+//! publisher. Only the collector ([`super::gc`]) condemns, and a push that takes back its manifest;
+//! a publisher that meets a condemned record rescues it. Only scrubbing ([`super::scrub`])
+//! quarantines, from live or condemned: readers find nothing then; whoever brings the bytes again
+//! makes it live, in the same incarnation.
 
 use oci::{Algorithm, Descriptor, Digest};
 use serde::de::DeserializeOwned;
@@ -108,6 +109,10 @@ pub struct ManifestHeader {
     /// The manifest that this one refers to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
+    /// The pushes of which none is known to have failed, if nobody else may rely on it
+    /// (`withdraw`); none where a write is one moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pushes: Vec<String>,
     /// When it was last pushed, in seconds since 1970.
     pub at: u64,
 }

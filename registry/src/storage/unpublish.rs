@@ -59,6 +59,7 @@ impl Store {
         let key = key::manifest(name, digest);
         let marker = key::marker(digest, name, header.size_bytes, &header.incarnation);
         header.state = State::Dead;
+        header.pushes.clear();
         header.nonce = nonce();
         header.at = self.now();
         let dead = record::encode_manifest(&header, &[]);

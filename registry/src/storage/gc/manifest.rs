@@ -2,10 +2,9 @@
 //! Level 3: manifests that no tag, no index and no subject keeps. Only by policy: the specification
 //! lets clients use a manifest by its digest alone.
 
-use oci::{Digest, Tag};
+use oci::Digest;
 
 use super::Collector;
-use super::pages::Pages;
 use super::view::View;
 use crate::endpoint::Name;
 use crate::storage::error::StorageError;
@@ -69,7 +68,7 @@ impl Collector<'_> {
             if subject.is_some_and(|subject| view.is_readable(subject)) {
                 continue;
             }
-            if self.is_tagged(name, digest).await? {
+            if self.store.is_tagged(name, digest, None).await? {
                 continue;
             }
             if self.is_old(&seen.line, after) {
@@ -81,20 +80,6 @@ impl Collector<'_> {
         Ok(loose)
     }
 
-    async fn is_tagged(&self, name: &Name, digest: &Digest) -> Result<bool, StorageError> {
-        let prefix = key::tags_on(name, digest);
-        let mut entries = Pages::new(&*self.store.meta, prefix.clone());
-        while let Some(line) = entries.next().await? {
-            let tag = line.key.strip_prefix(&prefix).map(str::parse::<Tag>);
-            let Some(Ok(tag)) = tag else { continue };
-            let stored = self.store.tag(name, &tag).await?;
-            if stored.is_some_and(|stored| stored.digest == *digest) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     async fn condemn_manifest(
         &mut self,
         name: &Name,
@@ -102,30 +87,16 @@ impl Collector<'_> {
     ) -> Result<Option<Condemned>, StorageError> {
         let key = key::manifest(name, &digest);
         let read = self.store.manifest_record(&key).await?;
-        let Some((mut header, bytes, mut version)) = read else {
-            return Ok(None);
-        };
-        match header.state {
-            State::Dead | State::Quarantined => return Ok(None),
-            State::Condemned => {}
-            State::Live => {
-                header.state = State::Condemned;
-                header.nonce = nonce();
-                let record = record::encode_manifest(&header, &bytes);
-                if !self.replace(&key, record, version).await? {
-                    self.pending = true;
-                    return Ok(None);
-                }
-                match self.store.manifest_record(&key).await? {
-                    Some((now, _, found)) if now.nonce == header.nonce => version = found,
-                    _ => {
-                        self.pending = true;
-                        return Ok(None);
-                    }
-                }
+        let condemned = match read {
+            Some(held) if held.0.state == State::Live => {
+                self.give_way().await;
+                let condemned = self.store.condemn_manifest(&key, held).await?;
+                self.pending |= condemned.is_none();
+                condemned
             }
-        }
-        Ok(Some(Condemned {
+            read => read.filter(|(header, ..)| header.state == State::Condemned),
+        };
+        Ok(condemned.map(|(header, bytes, version)| Condemned {
             digest,
             header,
             bytes,
@@ -144,7 +115,7 @@ impl Collector<'_> {
         let is_kept = view.is_blind
             || view.children().contains(&one.digest)
             || subject.is_some_and(|subject| view.is_readable(subject))
-            || self.is_tagged(name, &one.digest).await?;
+            || self.store.is_tagged(name, &one.digest, None).await?;
         self.pending = true;
         if is_kept {
             one.header.state = State::Live;

@@ -100,6 +100,7 @@ impl Store {
             media_type: String::new(),
             size_bytes: 0,
             subject: None,
+            pushes: Vec::new(),
             at: self.now(),
         };
         record::encode_manifest(&header, &[])

@@ -9,6 +9,7 @@
 //! Ours: exhaustive within named bounds, where a model of the protocol would only show that the
 //! model is right.
 
+mod documents;
 mod scenario;
 mod schedule;
 mod world;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use oci::{Algorithm, Digest};
 
 use super::Bounds;
+use super::documents::{image, index};
 use super::schedule::{Actor, Found, Told, alone, search};
-use super::world::{World, image, index};
+use super::world::World;
 use crate::endpoint::Name;
 use crate::storage::gc::GcPolicy;
 use crate::storage::manifest::digest_of;
@@ -82,6 +83,22 @@ fn publisher(world: World) -> Actor {
             world.upload(&world.store, &repo(), LAYER).await;
             world.put(&world.store, &repo(), &document, &["t"]).await;
         }
+    })
+}
+
+/// Puts the manifest once, and does nothing about a refusal.
+fn pusher(world: World) -> Actor {
+    Box::pin(async move {
+        let document = image(CONFIG, LAYER, None);
+        world.put(&world.store, &repo(), &document, &["t"]).await;
+    })
+}
+
+/// The same without a tag.
+fn untagged_pusher(world: World) -> Actor {
+    Box::pin(async move {
+        let document = image(CONFIG, LAYER, None);
+        world.put(&world.store, &repo(), &document, &[]).await;
     })
 }
 
@@ -283,6 +300,36 @@ const SCENARIOS: &[Scenario] = &[
         bounds: THREE,
     },
     Scenario {
+        name: "push × blob deleter",
+        before: Before::Blobs,
+        parts: &[pusher, blob_deleter],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "push × push by digest × blob deleter",
+        before: Before::Blobs,
+        parts: &[pusher, untagged_pusher, blob_deleter],
+        bounds: THREE,
+    },
+    Scenario {
+        name: "push by digest × persistent push × blob deleter",
+        before: Before::Blobs,
+        parts: &[untagged_pusher, publisher, blob_deleter],
+        bounds: THREE,
+    },
+    Scenario {
+        name: "push by digest × index × blob deleter",
+        before: Before::Blobs,
+        parts: &[untagged_pusher, index_publisher, blob_deleter],
+        bounds: THREE,
+    },
+    Scenario {
+        name: "push × blob deleter × manifest deleter",
+        before: Before::Blobs,
+        parts: &[pusher, blob_deleter, manifest_deleter],
+        bounds: THREE,
+    },
+    Scenario {
         name: "push × manifest deleter × collector",
         before: Before::Tagged,
         parts: &[publisher, manifest_deleter, greedy_collector],
@@ -315,8 +362,9 @@ fn explore(scenario: &Scenario, bounds: Bounds) -> Found {
         // Nobody can keep a promise about it until it is pushed again.
         deleted.push((repo(), sha256(LAYER)));
     }
+    let untagged_go = scenario.parts.contains(&(greedy_collector as Part));
     let make = |told: &Told| {
-        let world = World::new(told, &deleted);
+        let world = World::new(told, &deleted, untagged_go);
         prepare(&world, scenario.before);
         let actors = scenario.parts.iter().map(|part| part(world.clone()));
         let actors = actors.collect();
@@ -326,6 +374,11 @@ fn explore(scenario: &Scenario, bounds: Bounds) -> Found {
         if is_damaged {
             world.check_healing(&SCRUB, &repo(), LAYER, path);
         }
+        let half_pushed = world.half_pushed();
+        assert!(
+            had_faults || half_pushed.is_empty(),
+            "{half_pushed:?} were refused and are there, path {path:?}"
+        );
         // A quiet cycle or two later, nothing is left over.
         for _ in 0..4 {
             alone(world.plain.collect_in(1, &BLOBS)).unwrap();

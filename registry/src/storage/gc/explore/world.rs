@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 
-use oci::{Algorithm, Digest, Document, MediaType, Tag};
+use oci::{Algorithm, Digest, Document, Tag};
 
 use super::schedule::{Ending, Told, alone, turn};
 use crate::endpoint::Name;
@@ -15,7 +15,7 @@ use crate::storage::data::{
 };
 use crate::storage::error::StorageError;
 use crate::storage::key;
-use crate::storage::manifest::{ManifestPut, digest_of};
+use crate::storage::manifest::{ManifestPut, digest_of, references};
 use crate::storage::memory::{MemoryData, MemoryMeta};
 use crate::storage::meta::{Condition, LIST_MAX, Listed, Meta, Version, Write};
 use crate::storage::record::{self, Content, Membership, State, TagRecord};
@@ -190,6 +190,8 @@ pub(super) struct Promises {
     manifests: Vec<(Name, Digest, Vec<Digest>)>,
     /// Tags and the manifest that each was last put on.
     tags: BTreeMap<(Name, Tag), Digest>,
+    /// Every manifest whose push was acknowledged at some time, and what those refer to.
+    acknowledged: BTreeSet<(Name, Digest)>,
 }
 
 /// One registry, seen by the actors (through turns) and by the checks (directly).
@@ -206,10 +208,12 @@ pub(super) struct World {
     checked: Arc<Mutex<(u64, u64)>>,
     /// What some actor deletes, so that it may vanish.
     deleted: Arc<BTreeSet<(Name, Digest)>>,
+    /// Whether some actor collects manifests without tags.
+    untagged_go: bool,
 }
 
 impl World {
-    pub(super) fn new(told: &Told, deleted: &[(Name, Digest)]) -> Self {
+    pub(super) fn new(told: &Told, deleted: &[(Name, Digest)], untagged_go: bool) -> Self {
         let meta = Arc::new(MemoryMeta::default());
         let data = Arc::new(MemoryData::default());
         let clock = Clock(|| UNIX_EPOCH);
@@ -239,6 +243,7 @@ impl World {
             promises: Arc::default(),
             checked: Arc::default(),
             deleted: Arc::new(deleted.iter().cloned().collect()),
+            untagged_go,
         }
     }
 
@@ -335,7 +340,9 @@ impl World {
         let kept = std::mem::take(&mut promises.manifests).into_iter();
         promises.manifests = kept
             .filter(|(name, digest, _)| {
-                self.is_readable_manifest(name, digest) || self.is_tagged(&promises, name, digest)
+                !self.untagged_go
+                    || self.is_readable_manifest(name, digest)
+                    || self.is_tagged(&promises, name, digest)
             })
             .collect();
         for (name, digest, needs) in &promises.manifests {
@@ -344,7 +351,7 @@ impl World {
             }
             assert!(
                 self.is_readable_manifest(name, digest),
-                "I1: tagged manifest {digest} of {name} is gone, path {path:?}"
+                "I1: manifest {digest} of {name} is gone, path {path:?}"
             );
             for need in needs {
                 let is_there =
@@ -448,6 +455,36 @@ impl World {
             .count()
     }
 
+    /// Returns the manifests that readers get although no push of them was ever acknowledged, and
+    /// that lack something they refer to.
+    pub(super) fn half_pushed(&self) -> Vec<String> {
+        let records = self.records();
+        let promises = self.promises.lock().unwrap();
+        let half = records.iter().filter(|(key, (bytes, _))| {
+            let Some((name, id)) = key
+                .strip_prefix("l/")
+                .and_then(|key| key.split_once("/@m/"))
+            else {
+                return false;
+            };
+            let name: Name = name.parse().unwrap();
+            let digest: Digest = id.replacen('/', ":", 1).parse().unwrap();
+            let (header, start) = record::decode_manifest(key, bytes).unwrap();
+            if !header.state.is_readable()
+                || promises.acknowledged.contains(&(name.clone(), digest))
+            {
+                return false;
+            }
+            let document = Document::parse(bytes[start..].to_vec(), None).unwrap();
+            let named = references(&document);
+            !named.iter().all(|one| {
+                self.is_readable_blob(&name, &one.digest)
+                    || self.is_readable_manifest(&name, &one.digest)
+            })
+        });
+        half.map(|(key, _)| key.clone()).collect()
+    }
+
     /// Returns how many published byte strings there are, and how many of them content names.
     pub(super) fn bytes_and_named(&self) -> (usize, usize) {
         let contents = self.records();
@@ -494,8 +531,14 @@ impl World {
         let Ok(sparse) = store.put_manifest(&put).await else {
             return false;
         };
-        let references = crate::storage::manifest::references(document);
+        let references = references(document);
         let needs: Vec<Digest> = references.iter().map(|one| one.digest.clone()).collect();
+        let told = std::iter::once(&put.digest).chain(&needs);
+        let mut promises = self.promises.lock().unwrap();
+        promises
+            .acknowledged
+            .extend(told.map(|digest| (name.clone(), digest.clone())));
+        drop(promises);
         if sparse == 0 {
             self.promise(&put, &needs);
         }
@@ -523,40 +566,4 @@ fn check_i2(
         content.is_some_and(|state| state != State::Dead),
         "I2: {digest} of {name} has content {content:?}, path {path:?}"
     );
-}
-
-/// Returns an image manifest with the given config and layer.
-pub(super) fn image(config: &[u8], layer: &[u8], subject: Option<&Document>) -> Document {
-    let descriptor = |media_type: &str, bytes: &[u8]| {
-        let digest = digest_of(Algorithm::Sha256, bytes);
-        serde_json::json!({ "mediaType": media_type, "digest": digest.to_string(), "size": bytes.len() })
-    };
-    let mut manifest = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": descriptor("application/vnd.oci.image.config.v1+json", config),
-        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
-    });
-    if let Some(subject) = subject {
-        manifest["subject"] = descriptor(&subject.media_type().to_string(), subject.bytes());
-    }
-    Document::parse(
-        manifest.to_string().into_bytes(),
-        Some(&MediaType::OciManifest),
-    )
-    .unwrap()
-}
-
-/// Returns an index of one manifest.
-pub(super) fn index(child: &Document) -> Document {
-    let index = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [{
-            "mediaType": child.media_type().to_string(),
-            "digest": child.digest().to_string(),
-            "size": child.bytes().len(),
-        }],
-    });
-    Document::parse(index.to_string().into_bytes(), Some(&MediaType::OciIndex)).unwrap()
 }
