@@ -147,5 +147,6 @@ pub(super) fn remedy(remedy: Remedy) -> &'static str {
         Remedy::None => "not mended",
         Remedy::Quarantined => "quarantined until it is pushed again",
         Remedy::Healed => "mended",
+        Remedy::Removed => "tag removed",
     }
 }

@@ -63,7 +63,12 @@ impl Store {
         header.nonce = nonce();
         header.at = self.now();
         let dead = record::encode_manifest(&header, &[]);
-        let mut stages = vec![vec![Write::Put(key, dead, Condition::Is(version))]];
+        let mut stages = Vec::with_capacity(3);
+        if !self.meta.is_atomic() {
+            // Should the next write be the last, the collector looks here for what it left.
+            stages.push(vec![Self::changed(name)]);
+        }
+        stages.push(vec![Write::Put(key, dead, Condition::Is(version))]);
         let mut steps = Vec::new();
         if self.meta.is_atomic() {
             // A reader finds the tags gone with it. Elsewhere a tag that moves could not undo this.

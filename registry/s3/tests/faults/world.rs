@@ -295,13 +295,7 @@ impl World {
                     of_tag(&events, repository, tag)
                 ));
             }
-            let half_deleted = |event: &Event| {
-                event.outcome == Outcome::Unknown
-                    && matches!(&event.action, Action::Delete { digest } if Some(digest) == found.as_ref())
-            };
-            let is_excused = events.iter().any(half_deleted);
             if let Some(digest) = found
-                && !is_excused
                 && replica
                     .store
                     .manifest(name, &digest)

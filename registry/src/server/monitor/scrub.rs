@@ -72,7 +72,7 @@ impl ScrubMetrics {
         let (mut healed, mut quarantined, mut open) = (0, 0, 0);
         for finding in damaged {
             match finding.remedy {
-                Remedy::Healed => healed += 1,
+                Remedy::Healed | Remedy::Removed => healed += 1,
                 Remedy::Quarantined => quarantined += 1,
                 Remedy::None => open += 1,
             }

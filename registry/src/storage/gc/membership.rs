@@ -29,12 +29,12 @@ impl Collector<'_> {
         let store = self.store;
         let mut view = View::default();
         view.look(store, name).await?;
+        self.bury_leftovers(name, &view).await?;
         if view.is_blind {
             self.report.repositories_skipped += 1;
             self.pending = true;
             return Ok(());
         }
-        self.bury_leftovers(name, &view).await?;
         let prefix = key::memberships(name);
         let mut pages = Pages::new(&*store.meta, prefix.clone());
         let mut batch = Vec::new();

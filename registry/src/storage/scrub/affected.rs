@@ -43,7 +43,9 @@ impl Scrubber<'_> {
                 finding.repositories.push(text.clone());
                 let room = TAGS_MAX.saturating_sub(finding.tags.len());
                 let tags = tags.iter().map(|tag| format!("{name}:{tag}"));
-                finding.tags.extend(tags.take(room));
+                let is_new = |tag: &String| !finding.tags.contains(tag);
+                let tags: Vec<String> = tags.filter(is_new).take(room).collect();
+                finding.tags.extend(tags);
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ use crate::storage::manifest::{ManifestPut, digest_of, references};
 use crate::storage::meta::{Condition, Listed, Version, Write};
 use crate::storage::record::{self, Content, ManifestHeader, Membership, State};
 use crate::storage::referrer::referrer_descriptor;
+use crate::storage::store::Store;
 
 impl Scrubber<'_> {
     pub(super) async fn repository(&mut self, name: &Name) -> Result<(), StorageError> {
@@ -232,14 +233,29 @@ impl Scrubber<'_> {
         };
         self.report.tags += 1;
         let entry = key::tag_on(name, &stored.digest, &tag);
-        self.restore(entry, Vec::new(), &line.key, stored.version)
-            .await?;
+        let version = stored.version.clone();
+        self.restore(entry, Vec::new(), &line.key, version).await?;
         let key = key::manifest(name, &stored.digest);
-        let manifest = self.store.manifest_record(&key).await?;
-        if manifest.is_none_or(|(header, ..)| header.state == State::Dead) {
-            self.report
-                .add(stored.digest, Damage::DanglingTag, Remedy::None);
-        }
+        // Looked at after the tag: who pushes it again makes it live first, and sets the tag in
+        // another version after that.
+        let remedy = match self.store.manifest_record(&key).await? {
+            Some((header, ..)) if header.state.is_there() => return Ok(()),
+            Some((.., version)) if !self.policy.dry_run => {
+                let steps = vec![
+                    Write::Require(key, Condition::Is(version)),
+                    Write::Delete(line.key.clone(), Condition::Is(stored.version)),
+                    Store::changed(name),
+                ];
+                if !self.store.write_or_lose(steps).await? {
+                    return Ok(());
+                }
+                Remedy::Removed
+            }
+            // Without a record nobody knows whether it was deleted or lost.
+            Some(_) | None => Remedy::None,
+        };
+        self.report
+            .add_tag(stored.digest, format!("{name}:{tag}"), remedy);
         Ok(())
     }
 

@@ -54,6 +54,8 @@ pub enum Remedy {
     Quarantined,
     /// It is whole again, from another copy in the registry.
     Healed,
+    /// The tag is gone, as its manifest is.
+    Removed,
 }
 
 /// One piece of damage.
@@ -123,7 +125,8 @@ pub struct ScrubReport {
 impl ScrubReport {
     /// Tells whether anything is damaged that was not mended.
     pub fn has_damage(&self) -> bool {
-        let is_open = |finding: &Finding| finding.remedy != Remedy::Healed && finding.is_damage();
+        let is_mended = |remedy| matches!(remedy, Remedy::Healed | Remedy::Removed);
+        let is_open = |finding: &Finding| !is_mended(finding.remedy) && finding.is_damage();
         self.findings_left_out > 0
             || self.unreadable_records > 0
             || self.findings.iter().any(is_open)
@@ -150,5 +153,14 @@ impl ScrubReport {
             repositories: Vec::new(),
             tags: Vec::new(),
         });
+    }
+
+    /// Adds a tag that points at nothing.
+    pub(super) fn add_tag(&mut self, digest: Digest, tag: String, remedy: Remedy) {
+        let before = self.findings.len();
+        self.add(digest, Damage::DanglingTag, remedy);
+        if let Some(finding) = self.findings.get_mut(before) {
+            finding.tags.push(tag);
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::storage::key;
 use crate::storage::manifest::ManifestPut;
 use crate::storage::memory::{MemoryData, MemoryMeta};
 use crate::storage::meta::{Condition, Write};
-use crate::storage::record::Content;
+use crate::storage::record::{self, Content, State};
 use crate::storage::store::{Backend, Clock, SparsePolicy, Store};
 
 /// Far in the future, so that whatever is on a real disk is old.
@@ -384,4 +384,51 @@ async fn replicas_take_turns_at_scrubbing_and_one_period_has_one_scrub() {
     let due = Clock(|| UNIX_EPOCH + Duration::from_secs((1 << 33) + 3600));
     let due = open(due).await.unwrap();
     assert!(due.scrub_in_turn(&DEEP, 3600).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_tag_that_a_stopped_deletion_left_is_removed() {
+    for place in Place::all().await {
+        let layer = place.upload("a", b"layer").await;
+        let gone = place.put("a", image(&layer, None), "gone").await;
+        let other = place.upload("a", b"other").await;
+        let kept = place.put("a", image(&other, None), "kept").await;
+        let key = key::manifest(&name("a"), &gone);
+        let read = place.store.manifest_record(&key).await.unwrap();
+        let (mut header, ..) = read.unwrap();
+        header.state = State::Dead;
+        let dead = record::encode_manifest(&header, &[]);
+        let put = Write::Put(key.clone(), dead, Condition::Any);
+        place.store.meta.write(vec![put]).await.unwrap();
+        let only_look = ScrubPolicy {
+            dry_run: true,
+            ..DEEP
+        };
+        for (policy, remedy) in [(only_look, Remedy::None), (DEEP, Remedy::Removed)] {
+            let report = place.scrub(&policy).await;
+            let [finding] = &report.findings[..] else {
+                panic!("{:?}", report.findings);
+            };
+            assert_eq!(finding.damage, Damage::DanglingTag);
+            assert_eq!(finding.remedy, remedy);
+            assert_eq!(finding.tags, ["a:gone"]);
+            assert!(!report.has_damage());
+        }
+        let tag = async |tag: &str| {
+            let tag = tag.parse().unwrap();
+            let found = place.store.tag(&name("a"), &tag).await.unwrap();
+            found.map(|found| found.digest)
+        };
+        assert_eq!(tag("gone").await, None);
+        assert_eq!(tag("kept").await, Some(kept.clone()));
+        assert_eq!(place.scrub(&DEEP).await.findings, []);
+
+        // What has no record at all may have been lost, and its tag says what is.
+        let lost = key::manifest(&name("a"), &kept);
+        let delete = Write::Delete(lost, Condition::Any);
+        place.store.meta.write(vec![delete]).await.unwrap();
+        let report = place.scrub(&DEEP).await;
+        assert_eq!(report.findings[0].remedy, Remedy::None);
+        assert_eq!(tag("kept").await, Some(kept));
+    }
 }

@@ -24,6 +24,11 @@ const GREEDY: GcPolicy = GcPolicy {
     thorough: true,
     dry_run: false,
 };
+/// The same of blobs, in repositories that have changed.
+const ORDINARY: GcPolicy = GcPolicy {
+    thorough: false,
+    ..BLOBS
+};
 /// The same, but manifests stay.
 const BLOBS: GcPolicy = GcPolicy {
     untagged_seconds: None,
@@ -148,6 +153,10 @@ enum Before {
     Untagged,
     /// A manifest with a tag.
     Tagged,
+    /// The same, and a collector has found nothing to do.
+    Settled,
+    /// A tag whose manifest is dead.
+    Dangling,
     /// Content whose repository has deleted it.
     Orphan,
     /// Blobs, one of them with wrong bytes.
@@ -171,6 +180,16 @@ fn prepare(world: &World, before: Before) {
             Before::DamagedLayer => {
                 assert!(world.put(&plain, &repo(), &document, &["t"]).await);
                 world.damage(&sha256(LAYER));
+            }
+            Before::Settled => {
+                assert!(world.put(&plain, &repo(), &document, &["t"]).await);
+                for _ in 0..2 {
+                    plain.collect_in(1, &BLOBS).await.unwrap();
+                }
+            }
+            Before::Dangling => {
+                assert!(world.put(&plain, &repo(), &document, &["t"]).await);
+                world.delete_half(&repo(), &document.digest());
             }
             Before::Damaged => world.damage(&sha256(LAYER)),
             Before::Orphan => {
@@ -300,6 +319,30 @@ const SCENARIOS: &[Scenario] = &[
         bounds: THREE,
     },
     Scenario {
+        name: "two manifest deleters",
+        before: Before::Settled,
+        parts: &[manifest_deleter, manifest_deleter],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "manifest deleter × scrubber",
+        before: Before::Tagged,
+        parts: &[manifest_deleter, scrubber],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "push of a dangling tag × scrubber",
+        before: Before::Dangling,
+        parts: &[pusher, scrubber],
+        bounds: TWO,
+    },
+    Scenario {
+        name: "push of a dangling tag × collector",
+        before: Before::Dangling,
+        parts: &[pusher, collector],
+        bounds: TWO,
+    },
+    Scenario {
         name: "push × blob deleter",
         before: Before::Blobs,
         parts: &[pusher, blob_deleter],
@@ -379,15 +422,24 @@ fn explore(scenario: &Scenario, bounds: Bounds) -> Found {
             had_faults || half_pushed.is_empty(),
             "{half_pushed:?} were refused and are there, path {path:?}"
         );
+        // Neither a scrub nor a cycle that is not thorough leaves what a stop left.
+        let is_scrubbed = scenario.parts.contains(&(scrubber as Part));
+        if is_scrubbed {
+            alone(world.plain.scrub(&SCRUB)).unwrap();
+        }
+        let is_settled = scenario.before == Before::Settled;
+        if is_settled {
+            alone(world.plain.collect_in(1, &ORDINARY)).unwrap();
+        }
+        if is_scrubbed || is_settled {
+            assert_eq!(world.dangling_tags(), 0, "a tag dangles, path {path:?}");
+        }
         // A quiet cycle or two later, nothing is left over.
         for _ in 0..4 {
             alone(world.plain.collect_in(1, &BLOBS)).unwrap();
         }
         world.check(path);
-        assert!(
-            had_faults || world.dangling_tags() == 0,
-            "a tag points at nothing"
-        );
+        assert_eq!(world.dangling_tags(), 0, "a tag dangles, path {path:?}");
         let (bytes, named) = world.bytes_and_named();
         assert!(
             had_faults || bytes == named,
@@ -413,7 +465,7 @@ fn no_order_of_operations_breaks_an_invariant() {
                 "{} {bounds:?}: {} executions, {} operations",
                 scenario.name, found.executions, found.operations
             );
-            assert!(found.executions > 50, "{}", scenario.name);
+            assert!(found.executions > 20, "{}", scenario.name);
         }
     }
 }

@@ -385,6 +385,17 @@ impl World {
         })
     }
 
+    /// Leaves of a manifest what a deletion leaves that was stopped after its first write.
+    pub(super) fn delete_half(&self, name: &Name, digest: &Digest) {
+        let key = key::manifest(name, digest);
+        let read = alone(self.plain.manifest_record(&key)).unwrap();
+        let (mut header, ..) = read.expect("it was pushed");
+        header.state = State::Dead;
+        let dead = record::encode_manifest(&header, &[]);
+        alone(self.meta.write(vec![Write::Put(key, dead, Condition::Any)])).unwrap();
+        *self.promises.lock().unwrap() = Promises::default();
+    }
+
     /// Makes the bytes of `digest` wrong.
     pub(super) fn damage(&self, digest: &Digest) {
         let read = alone(self.plain.read::<Content>(&key::content(digest)));
