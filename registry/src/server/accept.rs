@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::{Activity, Patience};
+use super::activity::{Activity, Outgoing, Patience};
 use super::answer::{ApiError, too_busy};
 use super::config::Limits;
 use super::connection::Connection;
@@ -159,7 +159,7 @@ impl Door {
         activity: Arc<Activity>,
         peer: Peer,
         request: Request<Incoming>,
-    ) -> Result<http::Response<super::activity::Watched>, Infallible> {
+    ) -> Result<http::Response<Outgoing>, Infallible> {
         let counted = activity.request();
         let is_http2 = request.version() == Version::HTTP_2;
         let mut request = request.map(Body::new);

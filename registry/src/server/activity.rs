@@ -70,13 +70,13 @@ impl Activity {
         body: Body,
         is_http2: bool,
         place: Option<OwnedSemaphorePermit>,
-    ) -> Watched {
+    ) -> Outgoing {
         let counter: fn(&Self) -> &AtomicUsize = if is_http2 {
             |activity| &activity.answers
         } else {
             |activity| &activity.open
         };
-        Watched {
+        Outgoing {
             body,
             rest: Bytes::new(),
             is_cut: is_http2,
@@ -135,9 +135,9 @@ impl Drop for Counted {
     }
 }
 
-/// The body of an answer, counted.
+/// The body of an answer on its way out: while it moves, its connection is not quiet.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct Outgoing {
     body: Body,
     /// What is left of the last piece.
     rest: Bytes,
@@ -147,7 +147,7 @@ pub(super) struct Watched {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-impl hyper::body::Body for Watched {
+impl hyper::body::Body for Outgoing {
     type Data = Bytes;
     type Error = axum::Error;
 

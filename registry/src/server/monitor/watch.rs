@@ -96,7 +96,7 @@ where
     if let Some(warning) = &monitor.warning {
         headers.append(header::WARNING, warning.clone());
     }
-    answer.map(|body| Body::new(Watched { body, entry }))
+    answer.map(|body| Body::new(Sent { body, entry }))
 }
 
 /// What is known of a request; written down when it is dropped, which is when the last byte of the
@@ -293,7 +293,7 @@ struct Received {
 }
 
 /// An answer body whose bytes are counted; the entry goes with it.
-struct Watched {
+struct Sent {
     body: Body,
     entry: Entry,
 }
@@ -326,7 +326,7 @@ impl hyper::body::Body for Received {
     }
 }
 
-impl hyper::body::Body for Watched {
+impl hyper::body::Body for Sent {
     type Data = Bytes;
     type Error = axum::Error;
 
