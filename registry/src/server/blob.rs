@@ -79,7 +79,16 @@ pub(super) async fn get(
 }
 
 /// Answers end-10.
-pub(super) async fn delete(app: &App, name: &Name, digest: &Digest) -> Result<Answer, ApiError> {
+pub(super) async fn delete(
+    app: &App,
+    name: &Name,
+    digest: &Digest,
+    call: &Call,
+) -> Result<Answer, ApiError> {
+    if !condition::allows(&call.headers, Some(digest)) {
+        let blob = app.store.blob(name, digest).await?;
+        return Err(blob.map_or_else(unknown, |_| condition::failed()));
+    }
     if app.store.delete_blob(name, digest).await? {
         return Ok(empty(StatusCode::ACCEPTED));
     }

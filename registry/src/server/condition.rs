@@ -6,9 +6,12 @@
 
 use std::ops::Range;
 
-use http::HeaderMap;
 use http::header::{self, HeaderName};
+use http::{HeaderMap, StatusCode};
 use oci::Digest;
+
+use super::answer::ApiError;
+use crate::error::ErrorCode;
 
 /// Returns the entity tag of content.
 pub(super) fn entity_tag(digest: &Digest) -> String {
@@ -26,6 +29,21 @@ pub(super) fn lists(headers: &HeaderMap, name: &HeaderName, digest: &Digest) -> 
         let tag = tag.trim();
         tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == own
     })
+}
+
+/// Tells whether `If-Match` and `If-None-Match` allow a change of what is there: content under
+/// `current`, or nothing.
+pub(super) fn allows(headers: &HeaderMap, current: Option<&Digest>) -> bool {
+    let is_listed = |name| current.is_some_and(|current| lists(headers, name, current));
+    let is_met = !headers.contains_key(header::IF_MATCH) || is_listed(&header::IF_MATCH);
+    is_met && !is_listed(&header::IF_NONE_MATCH)
+}
+
+/// The answer to a request whose conditions do not hold.
+pub(super) fn failed() -> ApiError {
+    let message = "what is there is not what the request expects";
+    let error = ApiError::new(ErrorCode::Denied, message);
+    error.with_status(StatusCode::PRECONDITION_FAILED)
 }
 
 /// What a `Range` header asks for.
@@ -196,6 +214,27 @@ mod tests {
             pairs.extend(length.map(|length| (header::CONTENT_LENGTH, length)));
             assert_eq!(chunk(&headers(&pairs)), expected, "{range} {length:?}");
         }
+    }
+
+    #[test]
+    fn conditions_on_changes() {
+        let digest = oci::sha256(b"x");
+        let own = entity_tag(&digest);
+        for (name, text, there, absent) in [
+            (header::IF_MATCH, &*own, true, false),
+            (header::IF_MATCH, "*", true, false),
+            (header::IF_MATCH, "\"y\"", false, false),
+            (header::IF_NONE_MATCH, &*own, false, true),
+            (header::IF_NONE_MATCH, "*", false, true),
+            (header::IF_NONE_MATCH, "\"y\"", true, true),
+            (header::ACCEPT, "*", true, true),
+        ] {
+            let headers = headers(&[(name.clone(), text)]);
+            assert_eq!(allows(&headers, Some(&digest)), there, "{name}: {text}");
+            assert_eq!(allows(&headers, None), absent, "{name}: {text}, nothing");
+        }
+        let both = headers(&[(header::IF_MATCH, "*"), (header::IF_NONE_MATCH, &own)]);
+        assert!(!allows(&both, Some(&digest)));
     }
 
     #[test]

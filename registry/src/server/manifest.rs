@@ -14,7 +14,7 @@ use super::route::{App, Call};
 use crate::endpoint::{ManifestRef, Name, Resource};
 use crate::error::ErrorCode;
 use crate::storage::manifest::{digest_of, subject};
-use crate::storage::{Condition, ManifestPut};
+use crate::storage::{Condition, ManifestPut, Untagged};
 
 /// Answers end-3.
 pub(super) async fn get(
@@ -105,19 +105,32 @@ pub(super) async fn put(
 }
 
 /// Answers end-9.
+///
+/// Spec: RFC 9110 §13.2.1: what is not there is that, whatever the conditions are.
 pub(super) async fn delete(
     app: &App,
     name: &Name,
     reference: &ManifestRef,
+    call: &Call,
 ) -> Result<Answer, ApiError> {
-    let was_there = match reference {
-        ManifestRef::Digest(digest) => app.store.delete_manifest(name, digest).await?,
-        ManifestRef::Tag(tag) => app.store.delete_tag(name, tag).await?,
+    let may = |digest: &Digest| condition::allows(&call.headers, Some(digest));
+    let deleted = match reference {
+        ManifestRef::Tag(tag) => app.store.delete_tag_if(name, tag, may).await?,
+        // What has a digest only ever comes or goes: no moment lies between look and removal.
+        ManifestRef::Digest(digest) if !may(digest) => {
+            let stored = app.store.manifest(name, digest).await?;
+            stored.map_or(Untagged::Absent, |_| Untagged::Kept)
+        }
+        ManifestRef::Digest(digest) if app.store.delete_manifest(name, digest).await? => {
+            Untagged::Yes
+        }
+        ManifestRef::Digest(_) => Untagged::Absent,
     };
-    if was_there {
-        return Ok(empty(StatusCode::ACCEPTED));
+    match deleted {
+        Untagged::Yes => Ok(empty(StatusCode::ACCEPTED)),
+        Untagged::Absent => Err(unknown()),
+        Untagged::Kept => Err(condition::failed()),
     }
-    Err(unknown())
 }
 
 /// Returns the tags in the query.
@@ -227,17 +240,10 @@ async fn tag_condition(
         let stored = app.store.manifest(name, digest).await?;
         (stored.map(|_| digest.clone()), Condition::Any)
     };
-    let is_listed = |header: &HeaderName| {
-        let current = current.as_ref();
-        current.is_some_and(|current| condition::lists(&call.headers, header, current))
-    };
-    let is_lost = has(&header::IF_MATCH) && !is_listed(&header::IF_MATCH);
-    if is_lost || (has(&header::IF_NONE_MATCH) && is_listed(&header::IF_NONE_MATCH)) {
-        let message = "what is there is not what the request expects";
-        let error = ApiError::new(ErrorCode::Denied, message);
-        return Err(error.with_status(StatusCode::PRECONDITION_FAILED));
+    if condition::allows(&call.headers, current.as_ref()) {
+        return Ok(condition);
     }
-    Ok(condition)
+    Err(condition::failed())
 }
 
 fn unknown() -> ApiError {

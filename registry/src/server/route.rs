@@ -219,11 +219,11 @@ async fn change(
         }
         (Resource::Manifest(name, reference), _) => {
             refuse_delete(app)?;
-            manifest::delete(app, name, reference).await
+            manifest::delete(app, name, reference, call).await
         }
         (Resource::Blob(name, digest), _) => {
             refuse_delete(app)?;
-            blob::delete(app, name, digest).await
+            blob::delete(app, name, digest, call).await
         }
         _ => Err(wrong_method(resource)),
     }

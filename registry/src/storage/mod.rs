@@ -54,4 +54,4 @@ pub use repository::{Blob, Mounted};
 pub use scrub::{ScrubLevel, ScrubPolicy, ScrubReport};
 pub use session::SessionId;
 pub use store::{Backend, Clock, SparsePolicy, Store, nonce};
-pub use tag::StoredTag;
+pub use tag::{StoredTag, Untagged};

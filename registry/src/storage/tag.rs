@@ -19,6 +19,17 @@ pub struct StoredTag {
     pub version: Version,
 }
 
+/// How the removal of a tag ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untagged {
+    /// The tag is gone.
+    Yes,
+    /// There was none.
+    Absent,
+    /// It points elsewhere than the caller wants removed.
+    Kept,
+}
+
 /// One page of names, in byte order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
@@ -48,17 +59,36 @@ impl Store {
     ///
     /// Whatever the metadata reports.
     pub async fn delete_tag(&self, name: &Name, tag: &Tag) -> Result<bool, StorageError> {
+        let untagged = self.delete_tag_if(name, tag, |_| true).await?;
+        Ok(untagged == Untagged::Yes)
+    }
+
+    /// Removes `tag` if `may` says so of what it points at. The tag that goes is the one that was
+    /// asked about: if it moves meanwhile, `may` is asked again.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the metadata reports.
+    pub async fn delete_tag_if(
+        &self,
+        name: &Name,
+        tag: &Tag,
+        may: impl Fn(&Digest) -> bool + Send,
+    ) -> Result<Untagged, StorageError> {
         let _first = self.precedence.enter();
         for _ in 0..RACES_MAX {
             let Some(stored) = self.tag(name, tag).await? else {
-                return Ok(false);
+                return Ok(Untagged::Absent);
             };
+            if !may(&stored.digest) {
+                return Ok(Untagged::Kept);
+            }
             let steps = vec![
                 Write::Delete(key::tag(name, tag), Condition::Is(stored.version)),
                 Self::changed(name),
             ];
             if self.write_or_lose(steps).await? {
-                return Ok(true);
+                return Ok(Untagged::Yes);
             }
         }
         Err(StorageError::Contended(key::tag(name, tag)))

@@ -138,6 +138,41 @@ fn conditions_on_manifests() {
 }
 
 #[test]
+fn conditions_on_deletes() {
+    let server = Server::start();
+    let config = server.push_blob("a", b"{}");
+    let text = manifest(&config, &[], "");
+    let other = manifest(&config, &[], ",\"annotations\":{\"n\":\"2\"}");
+    server.put_manifest("a", "v1", text.as_bytes());
+    let own = format!("\"{}\"", sha256(text.as_bytes()));
+    let delete = |path: &str, header: &str, value: &str| {
+        let request = Request::new("DELETE", &format!("/v2/a/{path}"));
+        server.send(&request.header(header, value)).status
+    };
+    let by_tag = "manifests/v1";
+    let by_digest = &*format!("manifests/{}", sha256(text.as_bytes()));
+    let blob = &*format!("blobs/{config}");
+    let blob_tag = format!("\"{config}\"");
+    for path in [by_tag, by_digest, blob] {
+        assert_eq!(delete(path, "if-match", "\"sha256:x\""), 412, "{path}");
+        assert_eq!(delete(path, "if-none-match", "*"), 412, "{path}");
+        let still = server.head(&format!("/v2/a/{path}")).status;
+        assert_eq!(still, 200, "{path} is there");
+    }
+    server.put_manifest("a", "v1", other.as_bytes());
+    assert_eq!(delete(by_tag, "if-match", &own), 412, "the tag has moved");
+    assert_eq!(server.head("/v2/a/manifests/v1").status, 200);
+    server.put_manifest("a", "v1", text.as_bytes());
+    assert_eq!(delete(by_tag, "if-match", &own), 202);
+    assert_eq!(delete(by_digest, "if-match", &own), 202);
+    assert_eq!(delete(blob, "if-match", &blob_tag), 202);
+    for path in [by_tag, by_digest, blob] {
+        let status = delete(path, "if-match", &own);
+        assert_eq!(status, 404, "{path} is gone, whatever is expected");
+    }
+}
+
+#[test]
 fn accept_never_changes_what_is_stored() {
     let server = Server::start();
     let config = server.push_blob("a", b"{}");
