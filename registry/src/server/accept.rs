@@ -35,9 +35,12 @@ use crate::error::ErrorCode;
 
 /// How much of a request is read at once over HTTP/1.1, and the most its head may have.
 const READ_MAX_BYTES: usize = 256 << 10;
-/// The most the decoded head of a request may have over HTTP/2. Ours: a token and fifty tags fit
-/// several times.
-const HEAD_MAX_BYTES: u32 = 64 << 10;
+/// The most of a decoded head that is read over HTTP/2. More than requests may have, so that what is
+/// not beyond reason gets our own answer; hyper's has no body.
+const HEAD_READ_MAX_BYTES: u32 = 128 << 10;
+/// How many times the header fields that requests may have are read over HTTP/1.1, for the same
+/// reason.
+const FIELDS_READ_FACTOR: usize = 4;
 /// What a client may send before it is read: for one stream and for the connection, so that many
 /// stalled uploads hold no more than one.
 const WINDOW_BYTES: u32 = 4 << 20;
@@ -183,6 +186,7 @@ fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
+        .max_headers(limits.headers_max.saturating_mul(FIELDS_READ_FACTOR))
         .max_buf_size(READ_MAX_BYTES);
     builder
         .http2()
@@ -191,7 +195,7 @@ fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_frame_size(FRAME_MAX_BYTES)
-        .max_header_list_size(HEAD_MAX_BYTES)
+        .max_header_list_size(HEAD_READ_MAX_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(MISTAKES_MAX)

@@ -43,6 +43,9 @@ pub struct Limits {
     pub uri_max_bytes: usize,
     /// The most header fields; 431 above.
     pub headers_max: usize,
+    /// The most bytes of all header fields, as HTTP/2 counts them; 431 above. Ours: a token and
+    /// fifty tags fit several times.
+    pub headers_max_bytes: usize,
     /// The most references of one manifest. Ours: real ones stay under a few hundred.
     pub references_max: usize,
     /// How many `tag` parameters one request may have. Spec: distribution-spec (development)
@@ -71,6 +74,7 @@ impl Default for Limits {
             manifest_max_bytes: oci::Document::SIZE_MAX_BYTES,
             uri_max_bytes: 16 << 10,
             headers_max: 100,
+            headers_max_bytes: 64 << 10,
             references_max: 20_000,
             tags_max: 50,
             upload_max_bytes: None,

@@ -128,6 +128,10 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
     let limits = &app.config.limits;
     let body = RequestBody::new(body, limits.body_idle, expects);
     let mut body = body.with_blob_max(limits.upload_max_bytes);
+    if let Err(error) = refuse_oversized(&parts, limits) {
+        body.drain().await;
+        return Err(error);
+    }
     if parts.uri.path() == TOKEN_PATH
         && let Some(issuer) = app.access.issuer()
     {
@@ -140,7 +144,7 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
         };
         return issuer.answer(request, &mut body).await;
     }
-    let resource = match routed(&parts, limits) {
+    let resource = match routed(&parts) {
         Ok(resource) => resource,
         Err(error) => {
             body.drain().await;
@@ -174,8 +178,7 @@ async fn dispatch(app: &Arc<App>, request: Request<axum::body::Body>) -> Result<
 }
 
 /// Returns the resource, if it takes the method.
-fn routed(parts: &Parts, limits: &Limits) -> Result<Resource, ApiError> {
-    refuse_oversized(parts, limits)?;
+fn routed(parts: &Parts) -> Result<Resource, ApiError> {
     let resource = Resource::parse(parts.uri.path())?;
     if resource.methods().any(|method| *method == parts.method) {
         return Ok(resource);
@@ -328,10 +331,21 @@ fn refuse_oversized(parts: &Parts, limits: &Limits) -> Result<(), ApiError> {
     } else if parts.headers.len() > limits.headers_max {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         (status, "there are too many header fields")
+    } else if size(&parts.headers) > limits.headers_max_bytes {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        (status, "the header fields are too large")
     } else {
         return Ok(());
     };
     Err(ApiError::new(ErrorCode::Unsupported, message).with_status(status))
+}
+
+/// Returns the size of header fields. Spec: RFC 9113 §6.5.2.
+fn size(headers: &HeaderMap) -> usize {
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32);
+    sizes.sum()
 }
 
 fn wrong_method(resource: &Resource) -> ApiError {
