@@ -41,6 +41,8 @@ const HEAD_READ_MAX_BYTES: u32 = 128 << 10;
 /// How many times the header fields that requests may have are read over HTTP/1.1, for the same
 /// reason.
 const FIELDS_READ_FACTOR: usize = 4;
+/// The most header fields that fit what is read at once; places for them are reserved.
+const FIELDS_READ_MAX: usize = READ_MAX_BYTES / "a:\r\n".len();
 /// What a client may send before it is read: for one stream and for the connection, so that many
 /// stalled uploads hold no more than one.
 const WINDOW_BYTES: u32 = 4 << 20;
@@ -178,6 +180,8 @@ impl Door {
 }
 
 fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
+    let fields_max = limits.headers_max.saturating_mul(FIELDS_READ_FACTOR);
+    let fields_max = fields_max.min(FIELDS_READ_MAX);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     if !http2 {
         builder = builder.http1_only();
@@ -186,7 +190,7 @@ fn builder(limits: &Limits, http2: bool) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
-        .max_headers(limits.headers_max.saturating_mul(FIELDS_READ_FACTOR))
+        .max_headers(fields_max)
         .max_buf_size(READ_MAX_BYTES);
     builder
         .http2()

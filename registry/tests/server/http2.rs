@@ -142,6 +142,38 @@ fn an_early_refusal_reaches_a_client_that_is_still_sending() {
 }
 
 #[test]
+fn streams_and_unread_bytes_are_bounded() {
+    run(async {
+        let server = Server::start();
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let mut builder = Builder::new();
+        builder.max_send_buffer_size(64 << 20);
+        let (connection, end) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+        let end = tokio::spawn(end);
+        // After an answer the server's settings are known.
+        let base = send(&connection, request("GET", "/v2/"), b"").await;
+        assert_eq!(base.unwrap().status(), 200);
+        assert_eq!(connection.current_max_send_streams(), 100);
+        let mut held = Vec::new();
+        for expected in [4 << 20, 0] {
+            let mut ready = connection.clone().ready().await.unwrap();
+            let put = request("PUT", "/v2/a/manifests/x");
+            let (answer, mut body) = ready.send_request(put, false).unwrap();
+            body.reserve_capacity(64 << 20);
+            let wait = Duration::from_millis(300);
+            while let Ok(Some(Ok(_))) =
+                tokio::time::timeout(wait, poll_fn(|context| body.poll_capacity(context))).await
+            {
+            }
+            assert_eq!(body.capacity(), expected, "one window for all streams");
+            held.push((answer, body));
+        }
+        drop((held, connection));
+        end.abort();
+    });
+}
+
+#[test]
 fn a_flood_of_resets_ends_the_connection() {
     run(async {
         let server = Server::start();
