@@ -23,9 +23,9 @@ const PIECE_MAX_BYTES: u64 = 256 << 10;
 /// The smallest piece, for any number of readers. Ours: below it the trips to the pool cost more
 /// than the bytes.
 const PIECE_MIN_BYTES: u64 = 16 << 10;
-/// What the pieces of all readers fill together, as long as none is the smallest: 256 readers have
-/// the largest.
-const PIECES_BYTES: u64 = 64 << 20;
+/// What one piece of every reader fills together, as long as none is the smallest: 128 readers have
+/// the largest. Each holds two: one is written, one lies ready.
+const PIECES_BYTES: u64 = 32 << 20;
 
 /// How many readers there are.
 #[derive(Clone, Debug, Default)]
@@ -125,9 +125,9 @@ mod tests {
         for (readers, kib) in [
             (0, 256),
             (1, 256),
-            (256, 256),
-            (512, 128),
-            (4096, 16),
+            (128, 256),
+            (256, 128),
+            (2048, 16),
             (1 << 40, 16),
         ] {
             assert_eq!(piece_bytes(readers), kib << 10, "{readers} readers");
@@ -141,7 +141,7 @@ mod tests {
         let readers = Readers::default();
         let read = |range| readers.read(file.try_clone().unwrap(), range).unwrap();
         let mut streams = Vec::new();
-        for _ in 0..511 {
+        for _ in 0..255 {
             let data::Bytes::Stream(stream) = read(0..1 << 20) else {
                 panic!("as large as four pieces");
             };
