@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use oci::sha256;
 
+use crate::input::{exchange, statuses};
 use crate::peer::{Answer, MANIFEST, Request, Server, descriptor};
 
 /// Sends raw bytes; returns the status, or none if the server just hung up.
@@ -49,6 +50,63 @@ fn raw_requests() {
         let status = raw(&server, text.as_bytes(), false);
         assert!(statuses.contains(&status), "{clause}: {status:?}");
         assert_eq!(server.get("/v2/").status, 200, "{clause}: and the server lives");
+    }
+}
+
+/// What hyper answers itself has no body; everything else is the specification's JSON.
+#[test]
+fn heads_that_are_too_large() {
+    let server = Server::start();
+    let request = |target: &str, fields: &str| {
+        format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fields}\r\n")
+    };
+    let field = |size: usize| format!("x-y: {}\r\n", "z".repeat(size));
+    let long = |size: usize| format!("/v2/{}", "a".repeat(size));
+    for (clause, text, status, is_json) in [
+        (
+            "100 fields",
+            request("/v2/", &"x-y: z\r\n".repeat(98)),
+            200,
+            true,
+        ),
+        (
+            "101 fields",
+            request("/v2/", &"x-y: z\r\n".repeat(99)),
+            431,
+            true,
+        ),
+        (
+            "400 fields",
+            request("/v2/", &"x-y: z\r\n".repeat(398)),
+            431,
+            true,
+        ),
+        (
+            "401 fields",
+            request("/v2/", &"x-y: z\r\n".repeat(399)),
+            431,
+            false,
+        ),
+        ("60 KB", request("/v2/", &field(60_000)), 200, true),
+        ("70 KB", request("/v2/", &field(70_000)), 431, true),
+        ("200 KB", request("/v2/", &field(200_000)), 431, true),
+        ("300 KB", request("/v2/", &field(300_000)), 431, false),
+        ("for a token", request("/token", &field(70_000)), 431, true),
+        ("a target of 20 KB", request(&long(20_000), ""), 414, true),
+        ("a target of 60 KB", request(&long(60_000), ""), 414, true),
+        ("a target of 70 KB", request(&long(70_000), ""), 414, false),
+    ] {
+        let answer = exchange(&server, text.as_bytes(), false);
+        assert_eq!(statuses(&answer), [status], "{clause}: {answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.to_lowercase();
+        let found = head.contains("content-type: application/json");
+        assert_eq!(found, is_json, "{clause}: {answer}");
+        assert_eq!(body.starts_with('{'), is_json, "{clause}: {answer}");
+        assert!(
+            is_json || head.contains("connection: close"),
+            "{clause}: {answer}"
+        );
     }
 }
 
