@@ -35,8 +35,12 @@ pub struct ClientConfig {
     pub credentials: CredentialStore,
     /// How long the first repetition of a failed request waits; each next one twice as long.
     pub retry_wait: Duration,
-    /// How many blobs are moved at once.
+    /// How many connections move blobs to or from one registry at once.
     pub transfers_max: usize,
+    /// Blobs of at least this size are fetched over several connections, in parts.
+    pub parts_from_bytes: u64,
+    /// The size of such a part. What a connection costs to set going must be little beside it.
+    pub part_bytes: u64,
 }
 
 impl Default for ClientConfig {
@@ -47,6 +51,8 @@ impl Default for ClientConfig {
             credentials: CredentialStore::default(),
             retry_wait: Duration::from_millis(250),
             transfers_max: 6,
+            parts_from_bytes: 32 << 20,
+            part_bytes: 8 << 20,
         }
     }
 }

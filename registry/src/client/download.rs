@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One blob from a registry into a layout: streamed, verified, resumed.
 //!
-//! The reactor receives; a blocking thread hashes and writes. A connection that breaks is made
-//! anew from the byte where it stopped (`Range`), and what a pull leaves unfinished the next one
-//! continues, whichever host it comes from: the digest is checked over the whole at the end.
+//! The reactor receives; a blocking thread hashes and writes (`sink.rs`). A connection that breaks
+//! is made anew from the byte where it stopped (`Range`), and what a pull leaves unfinished the
+//! next one continues, whichever host it comes from: the digest is checked over the whole at the
+//! end. A large blob comes over several connections (`ranges.rs`) if the host gives ranges.
 //!
 //! Spec: distribution-spec §Pulling blobs (end-2), RFC 9110 §14 Range Requests.
 
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_RANGE, RANGE};
-use oci::{BlobError, BlobWriter, Descriptor, Digest, Layout, Repository, StoredBlob, VerifyError};
+use oci::{BlobError, Descriptor, Digest, Layout, Repository, VerifyError};
 use reqwest::Response;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::blob::blob_path;
 use super::challenge::Scope;
 use super::error::{CallError, TransportError};
 use super::progress::{Outcome, Progress, TransferEvent, in_one_line};
-use super::transport::{BODY_TIMEOUT, Call, Endpoint, refusal};
+use super::ranges::{ContentRange, RangesError};
+use super::sink::Sink;
+use super::transport::{BODY_TIMEOUT, Call, Endpoint, Slot, refusal};
 use super::{Client, blocking};
 
 /// How many broken connections in a row, without a byte between them, end a download.
 const FAILURES_MAX: u32 = 5;
-/// How many parts may wait for the disk.
-const PARTS_MAX: usize = 32;
 
 /// Why a blob could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +55,25 @@ pub enum FetchError {
         /// What broke the connection.
         source: TransportError,
     },
+    /// Part of a large blob could not be fetched. The next download asks only for what is missing.
+    #[error(
+        "cannot fetch bytes {first_byte}-{last_byte} of blob {digest} ({received_bytes} of \
+         {size_bytes} bytes are kept)"
+    )]
+    Range {
+        /// The blob.
+        digest: Digest,
+        /// The first byte that was asked for in vain.
+        first_byte: u64,
+        /// The last one.
+        last_byte: u64,
+        /// Bytes that are kept, of all parts.
+        received_bytes: u64,
+        /// Bytes of the whole blob.
+        size_bytes: u64,
+        /// What went wrong.
+        source: CallError,
+    },
     /// It cannot be stored.
     #[error(transparent)]
     Store(BlobError),
@@ -71,84 +89,45 @@ pub(super) struct Download<'a> {
 }
 
 impl Download<'_> {
-    fn digest(&self) -> &Digest {
+    pub(super) fn digest(&self) -> &Digest {
         &self.descriptor.digest
     }
-}
 
-/// What the writing thread is sent.
-enum Part {
-    Bytes(Bytes),
-    Finish,
-}
-
-/// A thread that hashes and writes. Dropping it keeps what was written, to be continued.
-struct Sink {
-    parts: mpsc::Sender<Part>,
-    thread: JoinHandle<Result<Option<StoredBlob>, BlobError>>,
-    /// Bytes that were there at the start.
-    kept_bytes: u64,
-}
-
-impl Sink {
-    async fn open(layout: &Layout, descriptor: &Descriptor) -> Result<Self, BlobError> {
-        let (layout, descriptor) = (layout.clone(), descriptor.clone());
-        let wanted = descriptor.clone();
-        let writer = blocking(move || {
-            let mut writer = layout.resume_blob(&wanted.digest)?;
-            if writer.written_bytes() > wanted.size_bytes {
-                writer.restart(wanted.digest.algorithm())?;
-            }
-            Ok(writer)
-        })
-        .await?;
-        let kept_bytes = writer.written_bytes();
-        let (parts, received) = mpsc::channel(PARTS_MAX);
-        let thread = tokio::task::spawn_blocking(move || write(writer, received, &descriptor));
-        Ok(Self {
-            parts,
-            thread,
-            kept_bytes,
-        })
+    pub(super) fn advanced(&self, done_bytes: u64) {
+        self.progress.tell(TransferEvent::Advanced {
+            digest: self.digest().clone(),
+            done_bytes,
+        });
     }
 
-    /// Returns false if the thread has given up; [`Sink::finish`] then says why.
-    async fn send(&self, bytes: Bytes) -> bool {
-        self.parts.send(Part::Bytes(bytes)).await.is_ok()
-    }
-
-    /// Keeps what was written; when this returns the next try can continue it.
-    async fn abandon(self) {
-        drop(self.parts);
-        // The error that led here is the one to report.
-        self.thread.await.ok();
-    }
-
-    async fn finish(self) -> Result<(), BlobError> {
-        // If nobody takes it, the thread ended with the error that is returned below.
-        self.parts.send(Part::Finish).await.ok();
-        match self.thread.await {
-            Ok(result) => result.map(|_| ()),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+    pub(super) fn retrying(&self, endpoint: &Endpoint, source: &TransportError) {
+        self.progress.tell(TransferEvent::Retrying {
+            digest: self.digest().clone(),
+            host: endpoint.host().into(),
+            reason: in_one_line(source),
+        });
     }
 }
 
-fn write(
-    mut writer: BlobWriter,
-    mut parts: mpsc::Receiver<Part>,
-    descriptor: &Descriptor,
-) -> Result<Option<StoredBlob>, BlobError> {
-    while let Some(part) = parts.blocking_recv() {
-        match part {
-            Part::Bytes(bytes) => writer.write_bytes(&bytes)?,
-            Part::Finish => {
-                let expected = (&descriptor.digest, descriptor.size_bytes);
-                return writer.finish_unsynced(Some(expected)).map(Some);
-            }
-        }
+/// How many connections broke in a row without a byte between them.
+#[derive(Debug, Default)]
+pub(super) struct Patience(u32);
+
+impl Patience {
+    /// Counts a broken connection; returns how many tries preceded the next, none if there is to
+    /// be none.
+    pub(super) fn after(&mut self, source: &TransportError, has_progressed: bool) -> Option<u32> {
+        self.0 = if has_progressed { 1 } else { self.0 + 1 };
+        let again = self.0 <= FAILURES_MAX && source.is_transient();
+        again.then_some(self.0 - 1)
     }
-    Ok(None)
+}
+
+/// Whether a download is over.
+enum Attempt {
+    Stored,
+    /// What was kept of an earlier one was damaged and is thrown away.
+    StartOver,
 }
 
 impl Client {
@@ -226,30 +205,7 @@ impl Client {
         endpoint: &Endpoint,
         download: &Download<'_>,
     ) -> Result<(), FetchError> {
-        loop {
-            let opened = Sink::open(download.layout, download.descriptor).await;
-            let sink = opened.map_err(FetchError::Store)?;
-            let resumed = sink.kept_bytes > 0;
-            let received = self.receive_all(endpoint, download, &sink).await;
-            if let Err(error) = received {
-                sink.abandon().await;
-                return Err(error);
-            }
-            let finished = sink.finish().await;
-            match finished {
-                Ok(()) => break,
-                // What an earlier pull left may be damaged; finishing has thrown it away.
-                Err(BlobError::Mismatch { .. }) if resumed => {}
-                Err(BlobError::Mismatch { digest, source }) => {
-                    return Err(FetchError::Mismatch {
-                        host: endpoint.host().into(),
-                        digest,
-                        source,
-                    });
-                }
-                Err(error) => return Err(FetchError::Store(error)),
-            }
-        }
+        while let Attempt::StartOver = self.attempt(endpoint, download).await? {}
         let (layout, digest) = (download.layout.clone(), download.digest().clone());
         let repository = download.repository.clone();
         blocking(move || layout.remember_source(&digest, &repository)).await;
@@ -258,92 +214,86 @@ impl Client {
         Ok(())
     }
 
-    /// Receives what is missing, over as many connections as it takes.
+    /// Receives what is missing, in parts if that is worth it and possible, and verifies the whole.
+    async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        download: &Download<'_>,
+    ) -> Result<Attempt, FetchError> {
+        let (layout, descriptor) = (download.layout, download.descriptor);
+        let config = self.transport.config();
+        let mut opened = None;
+        if descriptor.size_bytes >= config.parts_from_bytes && endpoint.gives_ranges() {
+            let sink = Sink::open_parts(layout, descriptor, config.part_bytes).await;
+            let sink = sink.map_err(FetchError::Store)?;
+            match self.receive_parts(endpoint, download, &sink).await {
+                Ok(()) => return finish(sink, endpoint).await,
+                Err(error) => {
+                    sink.abandon().await;
+                    match error {
+                        RangesError::Fetch(error) => return Err(error),
+                        RangesError::Unsupported(whole) => opened = whole,
+                    }
+                }
+            }
+            if opened.is_none() {
+                endpoint.distrust_ranges();
+            }
+        }
+        let sink = Sink::open(layout, descriptor).await;
+        let sink = sink.map_err(FetchError::Store)?;
+        match self.receive_all(endpoint, download, &sink, opened).await {
+            Ok(()) => finish(sink, endpoint).await,
+            Err(error) => {
+                sink.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Receives what is missing as one stream, over as many connections as it takes, of which one
+    /// may be open already: it gives the blob from its first byte on.
     async fn receive_all(
         &self,
         endpoint: &Endpoint,
         download: &Download<'_>,
         sink: &Sink,
+        opened: Option<(Response, Slot)>,
     ) -> Result<(), FetchError> {
         let size_bytes = download.descriptor.size_bytes;
         let mut have = sink.kept_bytes;
-        let mut failures = 0;
+        if have == size_bytes {
+            return Ok(());
+        }
+        let (mut opened, _slot) = match opened {
+            Some((response, slot)) => (Some((response, have)), slot),
+            None => (None, endpoint.slot().await),
+        };
+        let mut patience = Patience::default();
         while have < size_bytes {
             let before = have;
-            let Err(error) = self.receive(endpoint, download, sink, &mut have).await else {
-                continue;
+            let received = async {
+                let opened = match opened.take() {
+                    Some(opened) => opened,
+                    None => self.request_rest(endpoint, download, have).await?,
+                };
+                receive(endpoint, download, sink, opened, &mut have).await
             };
-            let FetchError::Call(CallError::Transport(source)) = error else {
-                return Err(error);
+            let source = match received.await {
+                Ok(()) => continue,
+                Err(FetchError::Call(CallError::Transport(source))) => source,
+                Err(error) => return Err(error),
             };
-            failures = if have > before { 1 } else { failures + 1 };
-            if failures > FAILURES_MAX || !source.is_transient() {
+            let Some(retries) = patience.after(&source, have > before) else {
                 return Err(FetchError::Interrupted {
                     digest: download.digest().clone(),
                     received_bytes: have,
                     size_bytes,
                     source,
                 });
-            }
-            download.progress.tell(TransferEvent::Retrying {
-                digest: download.digest().clone(),
-                host: endpoint.host().into(),
-                reason: in_one_line(&source),
-            });
-            self.transport.pause(failures - 1).await;
-        }
-        Ok(())
-    }
-
-    /// Receives over one connection, from byte `have` on, and counts it up.
-    async fn receive(
-        &self,
-        endpoint: &Endpoint,
-        download: &Download<'_>,
-        sink: &Sink,
-        have: &mut u64,
-    ) -> Result<(), FetchError> {
-        let size_bytes = download.descriptor.size_bytes;
-        let (mut response, mut skip) = self.request_rest(endpoint, download, *have).await?;
-        loop {
-            let next = tokio::time::timeout(BODY_TIMEOUT, response.chunk()).await;
-            let next = next.map_err(|_| TransportError::TimedOut(endpoint.host().into()));
-            let next = next.map_err(CallError::from)?;
-            let next = next.map_err(|error| TransportError::new(endpoint.host(), error));
-            let Some(mut bytes) = next.map_err(CallError::from)? else {
-                break;
             };
-            let skipped = bytes.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
-            skip -= skipped as u64;
-            let bytes = bytes.split_off(skipped);
-            *have += bytes.len() as u64;
-            if *have > size_bytes {
-                return Err(mismatch(endpoint, download, |digest| {
-                    VerifyError::TooLong {
-                        digest,
-                        expected_bytes: size_bytes,
-                    }
-                }));
-            }
-            if !bytes.is_empty() && !sink.send(bytes).await {
-                // The disk is full or the like: pretend to be done, finishing tells why.
-                *have = size_bytes;
-                return Ok(());
-            }
-            download.progress.tell(TransferEvent::Advanced {
-                digest: download.digest().clone(),
-                done_bytes: *have,
-            });
-        }
-        if *have < size_bytes {
-            // A body that ends early without the connection breaking is a truncated blob.
-            return Err(mismatch(endpoint, download, |digest| {
-                VerifyError::TooShort {
-                    digest,
-                    expected_bytes: size_bytes,
-                    actual_bytes: *have,
-                }
-            }));
+            download.retrying(endpoint, &source);
+            self.transport.pause(retries).await;
         }
         Ok(())
     }
@@ -357,28 +307,100 @@ impl Client {
     ) -> Result<(Response, u64), CallError> {
         let scopes = [Scope::pull(download.repository)];
         let url = endpoint.url(&blob_path(download.repository, download.digest()));
-        let mut call = Call::new(Method::GET, url, &scopes);
-        if have > 0 {
-            call = call.header(RANGE, &format!("bytes={have}-"));
+        if have > 0 && endpoint.gives_ranges() {
+            let range = format!("bytes={have}-");
+            let call = Call::new(Method::GET, url.clone(), &scopes).header(RANGE, &range);
+            let response = self.transport.send(endpoint, &call).await?;
+            match response.status().as_u16() {
+                200 => return Ok((response, have)),
+                206 if starts_at(&response, have) => return Ok((response, 0)),
+                // Another range than asked for; the blob as a whole may be right.
+                206 | 416 => endpoint.distrust_ranges(),
+                _ => return Err(refusal(endpoint, response).await),
+            }
         }
-        let response = self.transport.send(endpoint, &call).await?;
-        match response.status().as_u16() {
-            200 => Ok((response, have)),
-            206 if have > 0 && starts_at(&response, have) => Ok((response, 0)),
-            206 => Err(CallError::protocol(
-                endpoint.host(),
-                "another range than asked for",
-            )),
-            _ => Err(refusal(endpoint, response).await),
+        let call = Call::new(Method::GET, url, &scopes);
+        let response = self.transport.expect(endpoint, &call, &[200]).await?;
+        Ok((response, have))
+    }
+}
+
+/// Receives over one connection, from byte `have` on, and counts it up. Of the answer the first
+/// `skip` bytes are known.
+async fn receive(
+    endpoint: &Endpoint,
+    download: &Download<'_>,
+    sink: &Sink,
+    (mut response, mut skip): (Response, u64),
+    have: &mut u64,
+) -> Result<(), FetchError> {
+    let size_bytes = download.descriptor.size_bytes;
+    while let Some(mut bytes) = next_chunk(endpoint, &mut response).await? {
+        let skipped = bytes.len().min(usize::try_from(skip).unwrap_or(usize::MAX));
+        skip -= skipped as u64;
+        let bytes = bytes.split_off(skipped);
+        let offset = *have;
+        *have += bytes.len() as u64;
+        if *have > size_bytes {
+            return Err(mismatch(endpoint, download, |digest| {
+                VerifyError::TooLong {
+                    digest,
+                    expected_bytes: size_bytes,
+                }
+            }));
         }
+        if !bytes.is_empty() && !sink.send(offset, bytes).await {
+            // The disk is full or the like: pretend to be done, finishing tells why.
+            *have = size_bytes;
+            return Ok(());
+        }
+        download.advanced(*have);
+    }
+    if *have < size_bytes {
+        // A body that ends early without the connection breaking is a truncated blob.
+        return Err(mismatch(endpoint, download, |digest| {
+            VerifyError::TooShort {
+                digest,
+                expected_bytes: size_bytes,
+                actual_bytes: *have,
+            }
+        }));
+    }
+    Ok(())
+}
+
+/// Returns the next bytes of a body, none at its end.
+pub(super) async fn next_chunk(
+    endpoint: &Endpoint,
+    response: &mut Response,
+) -> Result<Option<Bytes>, FetchError> {
+    let next = tokio::time::timeout(BODY_TIMEOUT, response.chunk()).await;
+    let next = next.map_err(|_| TransportError::TimedOut(endpoint.host().into()));
+    let next = next.map_err(CallError::from)?;
+    let next = next.map_err(|error| TransportError::new(endpoint.host(), error));
+    Ok(next.map_err(CallError::from)?)
+}
+
+/// Verifies what was received, and gives it its name.
+async fn finish(sink: Sink, endpoint: &Endpoint) -> Result<Attempt, FetchError> {
+    let resumed = sink.kept_bytes > 0;
+    match sink.finish().await {
+        Ok(()) => Ok(Attempt::Stored),
+        // What an earlier pull left may be damaged; finishing has thrown it away.
+        Err(BlobError::Mismatch { .. }) if resumed => Ok(Attempt::StartOver),
+        Err(BlobError::Mismatch { digest, source }) => Err(FetchError::Mismatch {
+            host: endpoint.host().into(),
+            digest,
+            source,
+        }),
+        Err(error) => Err(FetchError::Store(error)),
     }
 }
 
 fn starts_at(response: &Response, have: u64) -> bool {
     let header = response.headers().get(CONTENT_RANGE);
-    let text = header.and_then(|value| value.to_str().ok());
-    let first = text.and_then(|text| text.strip_prefix("bytes ")?.split('-').next());
-    first.and_then(|first| first.trim().parse().ok()) == Some(have)
+    let range = header.and_then(|value| ContentRange::parse(value.to_str().ok()?));
+    range.is_some_and(|range| range.first == have)
 }
 
 fn mismatch(

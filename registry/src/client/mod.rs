@@ -30,7 +30,9 @@ mod manifest;
 mod progress;
 mod pull;
 mod push;
+mod ranges;
 mod referrer;
+mod sink;
 mod tag;
 #[cfg(test)]
 mod tests;

@@ -10,17 +10,20 @@
 //!    nor by an upload location.
 //! 4. 429 and 5xx and broken connections are tried again a limited number of times, with growing
 //!    pauses or the pause that `Retry-After` asks for; a 401 once, with a new token.
-//! 5. Loopback never goes through a proxy; everything else as `HTTP_PROXY` and its kin say.
+//! 5. Blobs of one registry come over a limited number of connections, whichever pull wants them.
+//! 6. Loopback never goes through a proxy; everything else as `HTTP_PROXY` and its kin say.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use reqwest::{Certificate, Client as Http, Response};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::auth::Auth;
@@ -56,7 +59,14 @@ pub(super) struct Endpoint {
     base: Url,
     http: Http,
     retries_max: u32,
+    /// One permit for each connection that may fetch a blob.
+    slots: Arc<Semaphore>,
+    /// It answered a range with another.
+    wrong_ranges: Arc<AtomicBool>,
 }
+
+/// The right to fetch from a registry over one connection, until dropped.
+pub(super) type Slot = OwnedSemaphorePermit;
 
 impl Endpoint {
     /// Returns the host as references name it, under which credentials are kept.
@@ -71,6 +81,22 @@ impl Endpoint {
 
     pub(super) fn http(&self) -> &Http {
         &self.http
+    }
+
+    /// Waits until one more connection may fetch. Who waits longest is next.
+    pub(super) async fn slot(&self) -> Slot {
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        slot.expect("nobody closes the semaphore")
+    }
+
+    /// Tells whether ranges may be asked for.
+    pub(super) fn gives_ranges(&self) -> bool {
+        !self.wrong_ranges.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that the answer to a range was not that range.
+    pub(super) fn distrust_ranges(&self) {
+        self.wrong_ranges.store(true, Ordering::Relaxed);
     }
 
     /// Returns the URL of an absolute path of the protocol.
@@ -193,6 +219,8 @@ impl Transport {
             base: at(if registry.http { "http" } else { "https" })?,
             http: self.http_for(registry, loopback)?,
             retries_max: RETRIES_MAX,
+            slots: Arc::new(Semaphore::new(self.config.transfers_max.max(1))),
+            wrong_ranges: Arc::default(),
         };
         if loopback && !registry.http && registry.ca.is_none() {
             let plain = at("http")?;

@@ -11,7 +11,7 @@
 //! .kiln/lock                  locked shared to publish or touch a blob, exclusively to collect
 //! .kiln/index.lock            locked to change index.json
 //! .kiln/ingest/<name>         blobs being written; locked by their writer
-//! .kiln/partial/<digest>      downloads that broke off, continued by the next one
+//! .kiln/partial/<digest>      downloads that broke off, continued by the next one; `ranged.rs`
 //! .kiln/sources/<digest>      repositories known to have the blob, one a line
 //! ```
 //!
@@ -35,6 +35,7 @@ mod blobs;
 mod disk;
 mod gc;
 mod index;
+mod ranged;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ use std::sync::{Arc, Mutex};
 pub use blobs::BlobError;
 pub use gc::{GcError, GcOptions, GcReport};
 pub use index::{ANNOTATION_INDEX_DIGEST, ANNOTATION_REF_NAME, FindError, ImageEntry, IndexError};
+pub use ranged::RangedWriter;
 pub use writer::{BlobWriter, StoredBlob};
 
 use disk::Disk;

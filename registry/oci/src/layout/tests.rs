@@ -105,7 +105,7 @@ fn other_bytes_than_promised_are_refused_and_leave_nothing() {
         for resumed in [false, true] {
             let digest = sha256(b"hello");
             let mut writer = if resumed {
-                layout.resume_blob(&digest).unwrap()
+                layout.resume_blob(&digest, 5).unwrap()
             } else {
                 layout.create_blob().unwrap()
             };
@@ -128,21 +128,24 @@ fn a_broken_off_download_is_continued() {
     let store = store();
     let layout = &store.layout;
     let digest = sha256(b"hello");
-    let mut writer = layout.resume_blob(&digest).unwrap();
+    let mut writer = layout.resume_blob(&digest, 5).unwrap();
     writer.write_all(b"hel").unwrap();
     // Somebody else who wants the same blob meanwhile does not disturb it.
     assert_eq!(
-        other(layout).resume_blob(&digest).unwrap().written_bytes(),
+        other(layout)
+            .resume_blob(&digest, 5)
+            .unwrap()
+            .written_bytes(),
         0
     );
     drop(writer);
 
-    let mut writer = other(layout).resume_blob(&digest).unwrap();
+    let mut writer = other(layout).resume_blob(&digest, 5).unwrap();
     assert_eq!(writer.written_bytes(), 3);
     writer.write_all(b"lo").unwrap();
     writer.finish(Some((&digest, 5))).unwrap();
     assert_eq!(layout.stat_blob(&digest).unwrap(), Some(5));
-    assert_eq!(layout.resume_blob(&digest).unwrap().written_bytes(), 0);
+    assert_eq!(layout.resume_blob(&digest, 5).unwrap().written_bytes(), 0);
 }
 
 #[test]

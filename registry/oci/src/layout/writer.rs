@@ -6,11 +6,11 @@
 //! [`Layout::tag`] calls in any case. A build with twenty layers thus waits for the disk once.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::blobs::{BlobError, io_error, touch};
-use super::{Layout, disk};
+use super::{Layout, disk, ranged};
 use crate::{Algorithm, Digest, Hasher, VerifyError};
 
 /// Size of the buffer that re-reads a partial download.
@@ -59,15 +59,30 @@ impl Layout {
         })
     }
 
-    /// Continues the blob `digest` where an earlier, broken-off writer of it stopped; see
-    /// [`BlobWriter::written_bytes`]. What this writer leaves unfinished is kept as well.
+    /// Continues the blob `digest` of `size_bytes` where an earlier, broken-off writer of it
+    /// stopped; see [`BlobWriter::written_bytes`]. What this writer leaves unfinished is kept as
+    /// well. What another left of parts behind a hole is given up.
     ///
     /// If another process writes the same blob now, both go their own ways.
     ///
     /// # Errors
     ///
     /// [`BlobError::Io`].
-    pub fn resume_blob(&self, digest: &Digest) -> Result<BlobWriter, BlobError> {
+    pub fn resume_blob(&self, digest: &Digest, size_bytes: u64) -> Result<BlobWriter, BlobError> {
+        let mut writer = self.open_partial(digest)?;
+        let path = writer.path.clone().unwrap_or_default();
+        let kept = ranged::beginning(&writer.file, size_bytes).map_err(io_error("read", &path))?;
+        writer
+            .file
+            .set_len(kept)
+            .map_err(io_error("truncate", &path))?;
+        let hashed = hash_all(&mut writer.file, &mut writer.hasher);
+        writer.written_bytes = hashed.map_err(io_error("read", &path))?;
+        Ok(writer)
+    }
+
+    /// Opens what there is of the blob `digest`, of which nothing is hashed yet.
+    pub(super) fn open_partial(&self, digest: &Digest) -> Result<BlobWriter, BlobError> {
         self.enter()?;
         let directory = self.disk.partial_dir();
         std::fs::create_dir_all(&directory).map_err(io_error("create", &directory))?;
@@ -80,18 +95,16 @@ impl Layout {
                 .truncate(false)
                 .open(&path)
         };
-        let mut file = open().map_err(io_error("open", &path))?;
+        let file = open().map_err(io_error("open", &path))?;
         // The name must still lead to the file that is locked: its last writer may have renamed
         // it into place between the two calls.
         if file.try_lock().is_err() || !is_file_at(&file, &path) {
             return self.create_blob_with(digest.algorithm());
         }
-        let mut hasher = Hasher::new(digest.algorithm());
-        let written_bytes = hash_all(&mut file, &mut hasher).map_err(io_error("read", &path))?;
         Ok(BlobWriter {
             layout: self.clone(),
-            hasher,
-            written_bytes,
+            hasher: Hasher::new(digest.algorithm()),
+            written_bytes: 0,
             keep_on_drop: true,
             path: Some(path),
             file,
@@ -135,12 +148,12 @@ impl Layout {
 #[derive(Debug)]
 pub struct BlobWriter {
     layout: Layout,
-    hasher: Hasher,
-    written_bytes: u64,
+    pub(super) hasher: Hasher,
+    pub(super) written_bytes: u64,
     keep_on_drop: bool,
     /// None once the file has its final name.
-    path: Option<PathBuf>,
-    file: File,
+    pub(super) path: Option<PathBuf>,
+    pub(super) file: File,
 }
 
 impl BlobWriter {
@@ -160,22 +173,6 @@ impl BlobWriter {
         result.map_err(io_error("write", path))?;
         self.hasher.update(bytes);
         self.written_bytes += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Throws away what was written and starts over.
-    ///
-    /// # Errors
-    ///
-    /// [`BlobError::Io`].
-    pub fn restart(&mut self, algorithm: Algorithm) -> Result<(), BlobError> {
-        let path = self.path.as_deref().unwrap_or(Path::new(""));
-        self.file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .map_err(io_error("truncate", path))?;
-        self.hasher = Hasher::new(algorithm);
-        self.written_bytes = 0;
         Ok(())
     }
 

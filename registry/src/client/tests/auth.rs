@@ -7,7 +7,7 @@ use super::super::{CredentialStore, Credentials, LoginError, PullError, Secret};
 use super::fake::Request;
 use super::*;
 
-fn password(text: &str) -> Credentials {
+pub(super) fn password(text: &str) -> Credentials {
     Credentials::Password {
         username: "me".into(),
         password: Secret::new(text),
@@ -40,7 +40,7 @@ fn tokens(log: &[String]) -> usize {
     log.iter().filter(|line| line.contains("/token")).count()
 }
 
-fn given(world: &World, credentials: Credentials) -> ClientConfig {
+pub(super) fn given(world: &World, credentials: Credentials) -> ClientConfig {
     let mut config = config();
     config.credentials.given = [(world.fake.host.clone(), credentials)].into();
     config

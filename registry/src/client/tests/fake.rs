@@ -89,6 +89,8 @@ pub(super) enum Fault {
     CutAnswer(usize),
     /// This many bytes of the request's body are taken, then the connection breaks.
     CutRequest(usize),
+    /// The right answer, changed.
+    Change(Box<dyn FnOnce(&mut Answer) + Send>),
 }
 
 type Faults = Box<dyn FnMut(&Request) -> Option<Fault> + Send>;
@@ -158,6 +160,8 @@ impl Fake {
     }
 
     fn serve(&self, stream: TcpStream) {
+        // Head and body are two writes.
+        stream.set_nodelay(true).unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut stream = stream;
         while let Some(mut request) = read_head(&mut reader) {
@@ -187,10 +191,18 @@ impl Fake {
                 }
                 _ => self.answer(&request),
             };
-            let whole = answer.body.len();
-            if let Some(Fault::CutAnswer(bytes)) = fault {
-                answer.body.truncate(bytes);
-            }
+            let whole = match fault {
+                Some(Fault::CutAnswer(bytes)) => {
+                    let whole = answer.body.len();
+                    answer.body.truncate(bytes);
+                    whole
+                }
+                Some(Fault::Change(change)) => {
+                    change(&mut answer);
+                    answer.body.len()
+                }
+                _ => answer.body.len(),
+            };
             if write_answer(&mut stream, &request, &answer, whole).is_err()
                 || answer.body.len() < whole
             {
@@ -285,11 +297,18 @@ fn blob(state: &mut State, request: &Request, name: &str, digest: &str) -> Answe
     match range.filter(|_| !state.no_ranges) {
         None => Answer::new(200).body(bytes.clone()),
         Some(range) => {
-            let start: usize = range.trim_end_matches('-').parse().unwrap();
-            let (last, all) = (bytes.len() - 1, bytes.len());
+            let (start, last) = range.split_once('-').unwrap();
+            let start: usize = start.parse().unwrap();
+            let last: usize = last.parse().unwrap_or(bytes.len() - 1);
+            if last >= bytes.len() || start > last {
+                return Answer::new(416);
+            }
             Answer::new(206)
-                .header("Content-Range", format!("bytes {start}-{last}/{all}"))
-                .body(&bytes[start..])
+                .header(
+                    "Content-Range",
+                    format!("bytes {start}-{last}/{}", bytes.len()),
+                )
+                .body(&bytes[start..=last])
         }
     }
 }

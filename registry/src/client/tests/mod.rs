@@ -5,6 +5,7 @@ mod auth;
 mod fake;
 mod pull;
 mod push;
+mod ranges;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

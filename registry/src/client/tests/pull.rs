@@ -103,7 +103,10 @@ async fn damaged_remains_of_an_earlier_pull_do_no_harm() {
     let world = World::new();
     let sample = sample(&["a"]);
     sample.put_remote(&world.fake, "app", "1");
-    let mut writer = world.layout.resume_blob(&sample.digest(0)).unwrap();
+    let mut writer = world
+        .layout
+        .resume_blob(&sample.digest(0), 1 << 20)
+        .unwrap();
     writer.write_bytes(b"something else").unwrap();
     drop(writer);
     let pulled = world.pull("app:1").await.unwrap();
