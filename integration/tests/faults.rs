@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use integration::http::{Client, Request};
 use integration::peers::BUSYBOX;
-use integration::{KilnRegistry, Program, Random, Requirement, TestEnv, lacks, rounds};
+use integration::{KilnRegistry, NarrowLine, Program, Random, Requirement, TestEnv, lacks, rounds};
 use serde_json::json;
 
 const ROUNDS_DEFAULT: usize = 50;
@@ -166,6 +166,41 @@ fn killed_pushes_leave_no_half_image_and_can_be_repeated() {
         image_is_whole(&mut client, "app", &round.to_string(), false);
     }
     assert!(killed > 0, "no push was killed before it ended");
+}
+
+#[test]
+fn a_killed_pull_of_a_large_layer_goes_on_with_the_parts_that_are_missing() {
+    const LAYER_BYTES: usize = 48 << 20;
+    const LINE_BYTES_PER_SECOND: u64 = 8 << 20;
+    const PATIENCE: Duration = Duration::from_mins(1);
+    let env = TestEnv::new();
+    let registry = env.registry();
+    let layer = Random::seeded(17).bytes(LAYER_BYTES);
+    let context = env.context("c", "FROM scratch\nCOPY big /big\n", &[]);
+    env.write("c/big", &layer);
+    drop(env.build(&registry.image("big:1"), &context).ok());
+    drop(env.kiln(["push", &registry.image("big:1")]).ok());
+    let line = NarrowLine::start(registry.address(), LINE_BYTES_PER_SECOND);
+    let image = line.image("big:1");
+
+    let reader = TestEnv::new();
+    let pull = reader.kiln(["pull", &image]).start();
+    // More than one connection brings in the time, so that parts have holes between them.
+    line.wait_for_bytes(20 << 20, PATIENCE);
+    assert!(pull.kill_alone(), "the pull was over before it was killed");
+    store_is_whole(&reader);
+    assert_eq!(reader.kiln(["images", "-q"]).ok().stdout, "");
+    let passed = line.passed_bytes();
+    drop(reader.kiln(["pull", &image]).ok());
+    let again = line.passed_bytes() - passed;
+    assert!(again < (34 << 20), "the second pull fetched {again} bytes");
+    store_is_whole(&reader);
+
+    let directory = reader.path("out");
+    let out = format!("type=local,dest={}", directory.display());
+    let copy = reader.context("copy", &format!("FROM {image}\n"), &[]);
+    drop(reader.kiln(["build", "--output", &out]).arg(copy).ok());
+    assert!(fs::read(directory.join("big")).expect("it is exported") == layer);
 }
 
 /// Ends the test unless a tag and all that it names can be fetched, or nothing is there.

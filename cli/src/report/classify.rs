@@ -9,7 +9,7 @@ use builder::import::ImportError;
 use builder::{OpenBuilderError, PruneCacheError};
 use oci::layout::{BlobError, FindError, GcError, IndexError, OpenLayoutError};
 use oci::{ImageError, ParseReferenceError};
-use registry::client::{LoginError, PullError, PushError, TransportError};
+use registry::client::{LoginError, PullError, PushError, TransportError, UnknownIssuer};
 use registry::import::ImportRegistryError;
 use registry::server::ServeError;
 use registry::storage::StorageError;
@@ -48,6 +48,14 @@ impl Failure {
     pub(crate) fn with_known_hints(self, error: &(dyn Error + 'static)) -> Self {
         let mut next = Some(error);
         while let Some(cause) = next {
+            if let Some(UnknownIssuer { host, .. }) = cause.downcast_ref() {
+                return self
+                    .hint(format!(
+                        "if it is yours, name its authority in the config file: \
+                         [registries.\"{host}\"], ca = \"/path/to/ca.pem\""
+                    ))
+                    .hint("or add it to the certificates of this machine (or $SSL_CERT_FILE)");
+            }
             if let Some(io) = cause.downcast_ref::<io::Error>() {
                 return match io.kind() {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -121,7 +129,7 @@ impl From<LoginError> for Failure {
             LoginError::Refused(..) | LoginError::Unchecked(..) => Exit::Network,
             _ => Exit::Failed,
         };
-        Self::from_error(exit, &error)
+        Self::from_error(exit, &error).with_known_hints(&error)
     }
 }
 

@@ -213,6 +213,35 @@ fn kiln_moves_images() {
     );
 }
 
+#[test]
+fn kiln_says_how_to_trust_an_authority() {
+    let place = Place::start(Kind::LoginAndTls, None);
+    let (host, image) = (&place.host, place.image("app:1"));
+    let env = TestEnv::new();
+    let context = env.context("c", &format!("FROM {image}\n"), &[]);
+    let login = ["login", "-u", USER, "--password-stdin", host.as_str()];
+    for (command, call) in [
+        ("pull", env.kiln(["pull", &image])),
+        ("login", env.kiln(login).stdin(PASSWORD)),
+        ("build", env.build("x", &context)),
+    ] {
+        let text = call.run().code(4).text();
+        for part in [
+            &format!("the certificate of {host} is not trusted"),
+            &format!("[registries.\"{host}\"]"),
+            "ca = \"",
+            "$SSL_CERT_FILE",
+        ] {
+            assert!(text.contains(part), "{command}: no {part} in {text}");
+        }
+    }
+    // What the hint says is what helps.
+    let text = format!("[registries.{host:?}]\nca = {:?}\n", place.authority());
+    drop(env.write("config.toml", text));
+    let unknown = env.kiln(["pull", &image]).run().code(4);
+    drop(unknown.says("does not exist"));
+}
+
 /// Returns a client of `daemon`, for which the daemon has been told what to trust.
 fn docker(daemon: &Rc<Dockerd>, place: &Place, name: &str, trust: Trust) -> Box<dyn Client> {
     if trust == Trust::OurAuthority {

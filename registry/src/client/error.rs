@@ -79,6 +79,16 @@ fn describe(status: u16, entries: &[ErrorEntry]) -> String {
     texts.join("; ")
 }
 
+/// Nobody who is trusted here has issued a certificate. An error of its own so that it is found in
+/// any chain of errors: what is to be done is the same for all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no authority that is known here has issued it")]
+#[non_exhaustive]
+pub struct UnknownIssuer {
+    /// The server that has the certificate: a registry, or the token service it sent us to.
+    pub host: Box<str>,
+}
+
 /// The wire failed: no answer, or half of one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -96,7 +106,10 @@ pub enum TransportError {
         "{0} gave an HTTP response to an HTTPS client (mark it `http = true` in the configuration)"
     )]
     PlainHttp(Box<str>),
-    /// The certificate is not trusted, or another fault of TLS.
+    /// The server's certificate is from nobody who is trusted here.
+    #[error("the certificate of {} is not trusted", .0.host)]
+    Untrusted(#[source] UnknownIssuer),
+    /// Another fault of TLS: a certificate for other names or times, or no version in common.
     #[error("cannot make a secure connection to {host}")]
     Tls {
         /// The host.
@@ -154,6 +167,7 @@ impl TransportError {
         }
         match tls_fault(&source) {
             Some(TlsFault::NotTls) => Self::PlainHttp(host),
+            Some(TlsFault::UnknownIssuer) => Self::Untrusted(UnknownIssuer { host }),
             Some(TlsFault::Other) => Self::Tls { host, source },
             None if source.is_connect() => Self::Connect { host, source },
             None => Self::Broken { host, source },
@@ -171,6 +185,7 @@ impl TransportError {
 
 enum TlsFault {
     NotTls,
+    UnknownIssuer,
     Other,
 }
 
@@ -183,6 +198,9 @@ fn tls_fault(error: &reqwest::Error) -> Option<TlsFault> {
         let text = source.to_string();
         if text.contains("received corrupt message") {
             return Some(TlsFault::NotTls);
+        }
+        if text.contains("UnknownIssuer") {
+            return Some(TlsFault::UnknownIssuer);
         }
         let words = [
             "certificate",

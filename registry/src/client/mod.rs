@@ -44,7 +44,7 @@ use std::sync::Arc;
 pub use config::{ClientConfig, ParseConfigError, RegistryConfig, parse_registries};
 pub use credentials::{CredentialStore, Credentials, CredentialsError, HelperError, Secret};
 pub use download::FetchError;
-pub use error::{ApiError, AuthError, CallError, TransportError};
+pub use error::{ApiError, AuthError, CallError, TransportError, UnknownIssuer};
 pub use login::LoginError;
 pub use progress::{Outcome, Progress, TransferEvent};
 pub use pull::{Platforms, PullError, PullOptions, Pulled, Resolved};

@@ -157,6 +157,15 @@ pub(super) fn beginning(file: &File, size_bytes: u64) -> io::Result<u64> {
     })
 }
 
+/// Takes away what is behind the first `kept` bytes.
+pub(super) fn cut(file: &File, kept: u64) -> io::Result<()> {
+    // ext4 takes any truncation for the start of a replacement and writes the file back early.
+    if file.metadata()?.len() == kept {
+        return Ok(());
+    }
+    file.set_len(kept)
+}
+
 impl Layout {
     /// Continues the blob `digest` of `size_bytes` like [`Layout::resume_blob`], but in parts of
     /// `part_bytes` that may arrive in any order. An earlier writer's parts keep their size.
@@ -176,11 +185,7 @@ impl Layout {
         let (table, is_stored) = match partial {
             Partial::Table(table) => (table, true),
             Partial::Beginning(kept) => {
-                // Also takes away what is longer and no table.
-                writer
-                    .file
-                    .set_len(kept)
-                    .map_err(io_error("truncate", &path))?;
+                cut(&writer.file, kept).map_err(io_error("truncate", &path))?;
                 (Table::new(size_bytes, part_bytes, kept), false)
             }
         };
@@ -287,8 +292,8 @@ impl RangedWriter {
         while self.hash_next()? {}
         // No part is missing or the digest is wrong; either way there is nothing left to resume.
         let path: &Path = &self.path;
-        let cut = self.writer.file.set_len(self.writer.written_bytes);
-        cut.map_err(io_error("truncate", path))?;
+        let end = self.writer.written_bytes;
+        cut(&self.writer.file, end).map_err(io_error("truncate", path))?;
         self.writer.finish_unsynced(Some(expected))
     }
 }

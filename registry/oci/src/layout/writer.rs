@@ -72,10 +72,7 @@ impl Layout {
         let mut writer = self.open_partial(digest)?;
         let path = writer.path.clone().unwrap_or_default();
         let kept = ranged::beginning(&writer.file, size_bytes).map_err(io_error("read", &path))?;
-        writer
-            .file
-            .set_len(kept)
-            .map_err(io_error("truncate", &path))?;
+        ranged::cut(&writer.file, kept).map_err(io_error("truncate", &path))?;
         let hashed = hash_all(&mut writer.file, &mut writer.hasher);
         writer.written_bytes = hashed.map_err(io_error("read", &path))?;
         Ok(writer)
