@@ -111,7 +111,8 @@ pub(crate) fn frontend_failure(error: &DockerfileError) -> Failure {
             hint,
             ..
         } => {
-            let failure = Failure::from_error(Exit::Network, error).body(excerpt.clone());
+            let failure = Failure::from_error(Exit::Network, error).with_known_hints(error);
+            let failure = failure.body(excerpt.clone());
             match (&**source, hint) {
                 (_, Some(hint)) => failure.hint(hint.clone()),
                 (graph::ResolveError::NotFound { reference, .. }, None) => failure.hint(format!(

@@ -286,6 +286,53 @@ async fn a_host_that_breaks_off_for_ever_leaves_what_came() {
     assert_eq!(asked_bytes(&after), SIZE - received_bytes, "{after:?}");
 }
 
+/// Numbers that look random and are the same in each run.
+fn mixed(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed;
+    move |below| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) % below
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_host_does_a_blob_is_right_or_not_there() {
+    for seed in 0..24 {
+        let (world, sample) = world();
+        let bytes = sample.layers[0].clone();
+        let mut mixed = mixed(seed);
+        world.fake.fail(move |request| {
+            if !request.target.contains("/blobs/") || mixed(3) != 0 {
+                return None;
+            }
+            let odd = usize::try_from(mixed(ODD.len() as u64)).unwrap();
+            let cut = usize::try_from(mixed(PART)).unwrap();
+            Some(match mixed(5) {
+                0 => Fault::Change(Box::new(ODD[odd].1)),
+                1 => Fault::Answer(Answer::new(200).body(bytes.clone())),
+                2 => Fault::Change(Box::new(|answer| {
+                    answer.body.iter_mut().for_each(|b| *b ^= 1)
+                })),
+                _ => Fault::CutAnswer(cut),
+            })
+        });
+        for _ in 0..4 {
+            let pulled = world.pull("app:1").await;
+            let stored = world.layout.stat_blob(&sample.digest(0)).unwrap();
+            if stored.is_some() {
+                let blob = std::fs::read(world.layout.blob_path(&sample.digest(0))).unwrap();
+                assert_eq!(blob, sample.layers[0], "seed {seed}");
+            }
+            assert!(pulled.is_err() || stored.is_some(), "seed {seed}");
+        }
+        world.fake.fail(|_| None);
+        let pulled = world.pull("app:1").await.unwrap();
+        world.check_local(&pulled.descriptor);
+    }
+}
+
 #[tokio::test]
 async fn only_holes_are_asked_for() {
     let (world, sample) = world();
