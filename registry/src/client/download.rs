@@ -72,7 +72,7 @@ pub enum FetchError {
         /// Bytes of the whole blob.
         size_bytes: u64,
         /// What went wrong.
-        source: CallError,
+        source: Box<CallError>,
     },
     /// It cannot be stored.
     #[error(transparent)]

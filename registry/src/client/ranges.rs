@@ -240,7 +240,7 @@ impl Parts<'_> {
             last_byte: range.end - 1,
             received_bytes: self.received_bytes.load(Ordering::Relaxed),
             size_bytes: self.download.descriptor.size_bytes,
-            source,
+            source: Box::new(source),
         }
     }
 }

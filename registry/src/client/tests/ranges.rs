@@ -313,7 +313,7 @@ async fn whatever_a_host_does_a_blob_is_right_or_not_there() {
                 0 => Fault::Change(Box::new(ODD[odd].1)),
                 1 => Fault::Answer(Answer::new(200).body(bytes.clone())),
                 2 => Fault::Change(Box::new(|answer| {
-                    answer.body.iter_mut().for_each(|b| *b ^= 1)
+                    answer.body.iter_mut().for_each(|b| *b ^= 1);
                 })),
                 _ => Fault::CutAnswer(cut),
             })
