@@ -11,7 +11,7 @@ use oci::{Algorithm, Digest};
 
 use super::access::Principal;
 use super::answer::{Answer, ApiError, UPLOAD_UUID, created, empty, set};
-use super::body::{End, RequestBody, Sink, Taken};
+use super::body::{End, RequestBody, Sink, Taking};
 use super::condition;
 use super::route::{App, Call};
 use crate::endpoint::{Name, Resource};
@@ -157,11 +157,15 @@ impl Sink for Held<'_> {
         Held::offset(self)
     }
 
-    fn append(&mut self, pieces: Vec<Bytes>) -> Taken<'_> {
+    fn ready(&mut self) -> Taking<'_, u64> {
+        Box::pin(Held::ready(self))
+    }
+
+    fn append(&mut self, pieces: Vec<Bytes>) -> Taking<'_, ()> {
         Box::pin(Held::append(self, pieces))
     }
 
-    fn pause(&mut self) -> Taken<'_> {
+    fn pause(&mut self) -> Taking<'_, ()> {
         Box::pin(Held::pause(self))
     }
 }

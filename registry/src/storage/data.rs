@@ -176,6 +176,13 @@ pub trait Staged: fmt::Debug + Send {
     /// Returns how many bytes have been appended, those of earlier checkpoints included.
     fn offset(&self) -> u64;
 
+    /// Waits until bytes may come, and returns how many [`Self::append`] then takes before it waits
+    /// for memory. Whoever feeds an upload does not read more than that ahead: what waits, waits
+    /// with the client.
+    fn ready(&mut self) -> Answer<'_, u64> {
+        Box::pin(async { Ok(u64::MAX) })
+    }
+
     /// Appends and hashes `pieces`. After an error the staged bytes are of no further use.
     fn append(&mut self, pieces: Vec<bytes::Bytes>) -> Answer<'_, ()>;
 

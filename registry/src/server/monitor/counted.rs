@@ -155,6 +155,10 @@ impl Staged for CountedStaged {
         self.inner.offset()
     }
 
+    fn ready(&mut self) -> Answer<'_, u64> {
+        Box::pin(count(&self.metrics, "ready", self.inner.ready()))
+    }
+
     fn append(&mut self, pieces: Vec<bytes::Bytes>) -> Answer<'_, ()> {
         let append = self.inner.append(pieces);
         Box::pin(count(&self.metrics, "append", append))

@@ -214,6 +214,11 @@ impl<'a> Held<'a> {
         self.waiting.take();
     }
 
+    /// Waits until bytes may come; returns how many.
+    pub(crate) async fn ready(&mut self) -> Result<u64, UploadError> {
+        Ok(self.staged().ready().await?)
+    }
+
     /// Appends `pieces`, and saves now and then.
     pub(crate) async fn append(&mut self, pieces: Vec<bytes::Bytes>) -> Result<(), UploadError> {
         self.staged().append(pieces).await?;
