@@ -63,7 +63,7 @@ impl BucketConfig {
             path_style: false,
             credentials: None,
             part_bytes: 8 << 20,
-            buffer_bytes: 128 << 20,
+            buffer_bytes: 96 << 20,
             redirect_from_bytes: None,
             redirect_expiry: Duration::from_mins(20),
             probe_again: false,

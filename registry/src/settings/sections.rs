@@ -85,7 +85,7 @@ section! {
         /// How large the parts of an upload are.
         part_size: Size = Size(8 << 20),
         /// How much memory all uploads together may fill.
-        buffer_memory: Size = Size(128 << 20),
+        buffer_memory: Size = Size(96 << 20),
         /// Above which size a blob is answered by a redirect to the bucket; none: never.
         redirect_above: Option<Size> = None,
         /// How long such a redirect is good.

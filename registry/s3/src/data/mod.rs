@@ -21,6 +21,7 @@ mod hash;
 mod janitor;
 mod multipart;
 pub(crate) mod object;
+mod payload;
 mod pool;
 mod resume;
 mod staged;

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use bytes::Bytes;
 use registry::storage::StorageError;
 use tokio::task::JoinSet;
 
 use super::object;
+use super::payload::Payload;
 use crate::client::{Bucket, is_missing};
 
 /// How many parts of one upload are in flight.
@@ -66,7 +65,7 @@ impl Multipart {
     }
 
     /// Sends the next part; waits while too many are in flight.
-    pub(super) async fn send(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+    pub(super) async fn send(&mut self, bytes: Payload) -> Result<(), StorageError> {
         while self.flying.len() >= FLYING_MAX {
             self.land().await?;
         }
@@ -83,7 +82,7 @@ impl Multipart {
         let part = bucket.bytes.upload_part().bucket(&bucket.name);
         let part = part.key(bucket.object(&key)).part_number(number);
         let part = part.upload_id(&self.progress.id);
-        let part = part.body(ByteStream::from(bytes));
+        let part = part.body(bytes.body());
         self.flying.spawn(async move {
             let sent = part.customize().disable_payload_signing().send().await;
             let sent = sent.map_err(|error| bucket.failed("write a part of", &key, &error))?;

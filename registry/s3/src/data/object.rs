@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use registry::storage::{StorageError, Stream};
 
+use super::payload::Payload;
 use crate::client::{Bucket, is_missing};
 
 /// How often a body that breaks off is asked for again from there, without a byte in between.
@@ -18,11 +19,11 @@ const CUTS_MAX: u32 = 5;
 const CUT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Writes an object that nobody else writes; may be repeated.
-pub(super) async fn put(bucket: &Bucket, key: &str, bytes: Bytes) -> Result<(), StorageError> {
+pub(super) async fn put(bucket: &Bucket, key: &str, bytes: Payload) -> Result<(), StorageError> {
     let put = bucket.bytes.put_object();
     let put = put.bucket(&bucket.name).key(bucket.object(key));
     // The bytes were hashed once; signing them would hash them again.
-    let sent = put.body(ByteStream::from(bytes)).customize();
+    let sent = put.body(bytes.body()).customize();
     let sent = sent.disable_payload_signing().send().await;
     sent.map(drop)
         .map_err(|error| bucket.failed("write", key, &error))

@@ -18,6 +18,8 @@ use super::hash::Hash;
 use super::janitor::Litter;
 use super::multipart::{Multipart, PARTS_MAX};
 use super::object::{self, Reader};
+use super::payload::Payload;
+use super::pool::{Buffer, SMALL_BYTES, full};
 use super::resume::{Sealed, State};
 use super::tail::Tail;
 use super::{ANONYMOUS, Shared, folder, fresh_name};
@@ -111,21 +113,7 @@ impl BucketStaged {
         let mut pieces = VecDeque::from(pieces);
         pieces.retain(|piece| !piece.is_empty());
         while !pieces.is_empty() {
-            let tail = self.tail.len();
-            let left = self.expected.map(|end| end.saturating_sub(self.offset));
-            let left = left.map_or(self.part_bytes, |left| {
-                usize::try_from(left).unwrap_or(usize::MAX)
-            });
-            // Of an unknown length the first bytes tell nothing about the rest.
-            let unknown = self.expected.is_none() && tail < super::pool::SMALL_BYTES;
-            let wanted = if unknown {
-                tail
-            } else {
-                tail.saturating_add(left)
-            };
-            let wanted = wanted.min(self.part_bytes);
-            let buffer = self.tail.room(&self.shared.bucket, wanted).await?;
-            let room = buffer.room().min(self.part_bytes - tail);
+            let (buffer, room) = self.room().await?;
             let now = split(&mut pieces, room);
             self.absorb(buffer, now).await?;
             if self.tail.len() == self.part_bytes {
@@ -135,24 +123,55 @@ impl BucketStaged {
         Ok(())
     }
 
+    /// Returns a buffer, and how many bytes go into it before the part is full.
+    async fn room(&mut self) -> Result<(Buffer, usize), StorageError> {
+        let tail = self.tail.len();
+        // A client that sends more than it announced may send anything.
+        let left = self.left().filter(|left| *left > 0);
+        let left = left.map_or(self.part_bytes, |left| {
+            usize::try_from(left).unwrap_or(usize::MAX)
+        });
+        // Of an unknown length the first bytes tell nothing about the rest.
+        let unknown = self.expected.is_none() && tail < SMALL_BYTES;
+        let wanted = if unknown {
+            tail
+        } else {
+            tail.saturating_add(left)
+        };
+        let wanted = wanted.min(self.part_bytes);
+        let buffer = self.tail.room(&self.shared.bucket, wanted).await?;
+        let room = buffer.room().min(self.part_bytes - tail);
+        Ok((buffer, room))
+    }
+
+    /// How many bytes are still to come, if known.
+    fn left(&self) -> Option<u64> {
+        self.expected.map(|end| end.saturating_sub(self.offset))
+    }
+
+    async fn make_room(&mut self) -> Result<u64, StorageError> {
+        if self.sealed.is_some() || self.left() == Some(0) {
+            return Ok(u64::MAX);
+        }
+        let (buffer, room) = self.room().await?;
+        self.tail.put_back(buffer);
+        Ok(room as u64)
+    }
+
     /// Hashes and keeps `pieces`, off the threads that serve connections.
-    async fn absorb(
-        &mut self,
-        mut buffer: super::pool::Buffer,
-        pieces: Vec<Bytes>,
-    ) -> Result<(), StorageError> {
+    async fn absorb(&mut self, mut buffer: Buffer, pieces: Vec<Bytes>) -> Result<(), StorageError> {
         let gone = || StorageError::Missing("staged bytes after an error".into());
         let mut hash = self.hash.take().ok_or_else(gone)?;
         let task = tokio::task::spawn_blocking(move || {
             let mut count = 0;
             for piece in &pieces {
                 hash.update(piece);
-                buffer.extend(piece);
+                buffer.extend(piece)?;
                 count += piece.len() as u64;
             }
-            (hash, buffer, count)
+            Ok((hash, buffer, count))
         });
-        let (hash, buffer, count) = task.await.map_err(|_| gone())?;
+        let (hash, buffer, count) = task.await.map_err(|_| gone())?.map_err(full)?;
         self.hash = Some(hash);
         self.tail.put_back(buffer);
         self.offset += count;
@@ -317,6 +336,10 @@ impl Staged for BucketStaged {
         self.offset
     }
 
+    fn ready(&mut self) -> Answer<'_, u64> {
+        Box::pin(self.make_room())
+    }
+
     fn append(&mut self, pieces: Vec<Bytes>) -> Answer<'_, ()> {
         Box::pin(self.take_in(pieces))
     }
@@ -387,10 +410,12 @@ fn check(expected: &Digest, actual: Digest) -> Result<(), StorageError> {
     })
 }
 
-async fn hash_all(algorithm: Algorithm, bytes: Bytes) -> Result<Digest, StorageError> {
+async fn hash_all(algorithm: Algorithm, bytes: Payload) -> Result<Digest, StorageError> {
     let task = tokio::task::spawn_blocking(move || {
         let mut hash = Hash::fast(algorithm);
-        hash.update(&bytes);
+        for piece in bytes.pieces() {
+            hash.update(piece);
+        }
         hash.digest()
     });
     let gone = |_| StorageError::Missing("blocking pool".into());

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use registry::storage::StorageError;
 
 use super::object::{self, Reader};
-use super::pool::{Buffer, Pool, SMALL_BYTES};
+use super::payload::Payload;
+use super::pool::{Buffer, Pool, SMALL_BYTES, full};
 use super::resume::{INLINE_MAX_BYTES, Scrap};
 use crate::client::Bucket;
 
@@ -73,7 +73,8 @@ impl Tail {
             let fresh = wanted.saturating_sub(self.scrap_bytes);
             if self.buffer.is_none() && fresh.max(self.inline.len()) < SMALL_BYTES {
                 let mut buffer = self.pool.small().await;
-                buffer.extend(&std::mem::take(&mut self.inline));
+                let inline = std::mem::take(&mut self.inline);
+                buffer.extend(&inline).map_err(full)?;
                 self.buffer = Some(buffer);
             } else {
                 self.load(bucket, wanted).await?;
@@ -91,21 +92,27 @@ impl Tail {
         let limit = wanted.max(self.len()).max(1);
         let mut large = self.pool.large(limit).await;
         if !self.is_loaded {
+            // Opened ahead, but read into the one buffer that was waited for.
             let scraps = stream::iter(self.scraps.clone());
-            let mut read = scraps
+            let mut opened = scraps
                 .map(|scrap| async move {
                     let range = 0..scrap.size_bytes;
-                    Reader::open(bucket, &scrap.key, range).await?.whole().await
+                    Reader::open(bucket, &scrap.key, range).await
                 })
                 .buffered(READS);
-            while let Some(bytes) = read.try_next().await? {
-                large.extend(&bytes);
+            while let Some(mut reader) = opened.try_next().await? {
+                while let Some(bytes) = reader.next().await? {
+                    large.extend(&bytes).map_err(full)?;
+                }
             }
         }
         if let Some(buffer) = self.buffer.take() {
-            large.extend(buffer.as_ref());
+            for piece in buffer.pieces() {
+                large.extend(piece).map_err(full)?;
+            }
         }
-        large.extend(&std::mem::take(&mut self.inline));
+        let inline = std::mem::take(&mut self.inline);
+        large.extend(&inline).map_err(full)?;
         self.is_loaded = true;
         self.buffer = Some(large);
         Ok(())
@@ -116,12 +123,12 @@ impl Tail {
     pub(super) async fn take(
         &mut self,
         bucket: &Bucket,
-    ) -> Result<(Bytes, Vec<Scrap>), StorageError> {
+    ) -> Result<(Payload, Vec<Scrap>), StorageError> {
         if !self.is_loaded && !self.scraps.is_empty() {
             self.load(bucket, self.len()).await?;
         }
-        let inline = Bytes::from(std::mem::take(&mut self.inline));
-        let bytes = self.buffer.take().map_or(inline, Bytes::from_owner);
+        let inline = Payload::from(std::mem::take(&mut self.inline));
+        let bytes = self.buffer.take().map_or(inline, Payload::from);
         self.is_loaded = false;
         self.scrap_bytes = 0;
         Ok((bytes, std::mem::take(&mut self.scraps)))
@@ -136,10 +143,11 @@ impl Tail {
     ) -> Result<(), StorageError> {
         let from = if self.is_loaded { self.scrap_bytes } else { 0 };
         self.is_loaded = false;
-        let fresh = match self.buffer.take() {
-            Some(buffer) => Bytes::from_owner(buffer).slice(from..),
-            None => return Ok(()),
+        let Some(buffer) = self.buffer.take() else {
+            return Ok(());
         };
+        let mut fresh = Payload::from(buffer);
+        fresh.skip(from);
         if fresh.len() <= INLINE_MAX_BYTES {
             self.inline = fresh.to_vec();
             return Ok(());

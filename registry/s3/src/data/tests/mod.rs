@@ -7,6 +7,7 @@ mod replicas;
 mod sessions;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bucket::{Conditions, Server};
 use bytes::Bytes;
@@ -216,4 +217,59 @@ async fn an_address_is_given_from_a_size_on() {
     assert!(link.contains("/d/k/sha256/00/x?"), "{link}");
     assert!(link.contains("X-Amz-Signature="), "{link}");
     assert!(!link.contains("kiln-test-secret"), "{link}");
+}
+
+#[tokio::test]
+async fn more_bytes_than_announced_are_taken_like_any_others() {
+    // A chunked PATCH may say less in Content-Range than it sends; the server refuses it afterwards.
+    let (_server, config) = small_parts();
+    let data = data(&config).await;
+    let bytes = noise(2_000_000);
+    let digest = digest(Algorithm::Sha256, &bytes);
+    for announced in [0, 100, 300_000, 1_999_999] {
+        let stage = Stage::whole(&digest, Some(announced));
+        let mut staged = data.stage(stage).await.unwrap();
+        let taking = append(&mut *staged, &bytes);
+        let taken = tokio::time::timeout(Duration::from_secs(20), taking).await;
+        assert!(taken.is_ok(), "{announced} announced");
+        assert_eq!(staged.offset(), 2_000_000);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_ready_when_there_is_memory_for_it() {
+    let (_server, mut config) = small_parts();
+    config.buffer_bytes = 2 * PART as u64;
+    let data = data(&config).await;
+    let bytes = noise(PART);
+    let digest = digest(Algorithm::Sha256, &bytes);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let stage = Stage::whole(&digest, Some(PART as u64 + 9));
+        let mut staged = data.stage(stage).await.unwrap();
+        assert_eq!(staged.ready().await.unwrap(), PART as u64);
+        append(&mut *staged, &bytes[..1000]).await;
+        assert_eq!(staged.ready().await.unwrap(), PART as u64 - 1000);
+        held.push(staged);
+    }
+    let stage = Stage::whole(&digest, Some(PART as u64));
+    let mut waits = data.stage(stage).await.unwrap();
+    let soon = Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, waits.ready()).await.is_err());
+    // One that falls silent makes room, and what it had comes back with its next bytes.
+    let mut silent = held.pop().unwrap();
+    silent.pause().await.unwrap();
+    assert_eq!(waits.ready().await.unwrap(), PART as u64);
+    drop(waits);
+    append(&mut *silent, &bytes[1000..]).await;
+    append(&mut *silent, b"the rest.").await;
+    assert_eq!(
+        silent.ready().await.unwrap(),
+        u64::MAX,
+        "nothing is to come"
+    );
+    let whole = [&bytes[..], b"the rest."].concat();
+    let digest = self::digest(Algorithm::Sha256, &whole);
+    let location = silent.publish(&digest).await.unwrap().location;
+    assert_eq!(read(&data, &location, whole.len()).await, whole);
 }
