@@ -161,6 +161,10 @@ impl Data for BucketData {
         })
     }
 
+    fn size<'a>(&'a self, location: &'a Location) -> Answer<'a, Option<u64>> {
+        Box::pin(object::size(&self.shared.bucket, &location.0))
+    }
+
     fn sessions(&self) -> Answer<'_, Vec<SessionId>> {
         // Their records lead to them.
         Box::pin(async { Ok(Vec::new()) })

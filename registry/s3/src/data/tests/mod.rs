@@ -4,6 +4,7 @@
 mod faults;
 mod proxy;
 mod replicas;
+mod scrub;
 mod sessions;
 
 use std::sync::Arc;
