@@ -140,6 +140,7 @@ fn limits(settings: &Settings) -> Limits {
         handshake: limits.handshake.0,
         uri_max_bytes: limits.uri.bytes(),
         headers_max: limits.headers,
+        headers_max_bytes: limits.header_size.bytes(),
         manifest_max_bytes: limits.manifest.bytes(),
         references_max: limits.references,
         tags_max: limits.tags,

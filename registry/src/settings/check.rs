@@ -194,6 +194,7 @@ impl Findings<'_> {
             ("limits.references", limits.references == 0),
             ("limits.uri", limits.uri.0 == 0),
             ("limits.headers", limits.headers == 0),
+            ("limits.header_size", limits.header_size.0 == 0),
             ("limits.head", limits.head.0.is_zero()),
             ("limits.body_idle", limits.body_idle.0.is_zero()),
             ("limits.write_idle", limits.write_idle.0.is_zero()),

@@ -208,6 +208,8 @@ section! {
         uri: Size = Size(16 << 10),
         /// The most header fields of a request.
         headers: usize = 100,
+        /// The most bytes of a request's header fields.
+        header_size: Size = Size(64 << 10),
         /// The largest manifest.
         manifest: Size = Size(8 << 20),
         /// The most references of a manifest.
