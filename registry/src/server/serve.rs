@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{interval, sleep, timeout};
@@ -73,6 +74,8 @@ pub async fn serve(
         None => None,
     };
     let stop = CancellationToken::new();
+    // Also when nobody waits for the end of this.
+    let _stops = stop.clone().drop_guard();
     start_chores(&app, tls.as_ref(), &stop);
     let connections = TaskTracker::new();
     let door = Arc::new(Door::new(Arc::clone(&app), tls, stop.clone()));
@@ -91,18 +94,26 @@ pub async fn serve(
     drained.map_err(|_| ServeError::CutOff(drain))
 }
 
+/// What goes on beside the requests.
+type Chore = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Starts what goes on beside the requests, until `stop` is cancelled.
 fn start_chores(app: &Arc<App>, tls: Option<&Arc<Tls>>, stop: &CancellationToken) {
-    let spawn = |chore: Pin<Box<dyn Future<Output = ()> + Send>>| {
-        let chore = stop.clone().run_until_cancelled_owned(chore);
-        app.changes.spawn(chore);
+    let until_stopped = |chore: Chore| stop.clone().run_until_cancelled_owned(chore);
+    let spawn = |chore: Chore| drop(app.changes.spawn(until_stopped(chore)));
+    // These always have something to do, and between two waits for the store a good deal of it.
+    // Among the requests, each of which would wait behind that, they cost a push several times
+    // their share of the processor; on a thread of their own the kernel divides it.
+    let spawn_apart = |chore: Chore| {
+        let (runtime, chore) = (Handle::current(), until_stopped(chore));
+        drop(app.changes.spawn_blocking(move || runtime.block_on(chore)));
     };
     spawn(Box::pin(purge_again_and_again(Arc::clone(app))));
     if let Some(schedule) = app.config.gc {
-        spawn(Box::pin(collect_again_and_again(Arc::clone(app), schedule)));
+        spawn_apart(Box::pin(collect_again_and_again(Arc::clone(app), schedule)));
     }
     if let Some(schedule) = app.config.scrub {
-        spawn(Box::pin(scrub_again_and_again(Arc::clone(app), schedule)));
+        spawn_apart(Box::pin(scrub_again_and_again(Arc::clone(app), schedule)));
     }
     if let Some(tls) = tls {
         spawn(Box::pin(reload_again_and_again(
