@@ -24,6 +24,7 @@ mod filled;
 mod load;
 mod measure;
 mod memory;
+mod pulls;
 mod registries;
 mod trees;
 
@@ -44,6 +45,7 @@ fn main() {
     tables.extend(registries::tables(scale));
     tables.extend(memory::tables(scale));
     tables.extend(crowded::tables(scale));
+    tables.extend(pulls::tables(scale));
     tables.extend(bucket::tables(scale));
     println!("{}", measure::machine());
     for table in tables {
