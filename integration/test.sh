@@ -100,8 +100,8 @@ cargo deny check --hide-inclusion-graph licenses bans sources
 typos
 
 step "fuzzers, a minute"
-frontend-dockerfile/fuzz/run.sh 15
-registry/fuzz/run.sh 4
+integration/fuzz.sh frontend-dockerfile 15
+integration/fuzz.sh registry 4
 
 step "peers, smoke size"
 cargo bench --locked --workspace --bench peers --profile ci -- --smoke
