@@ -176,6 +176,10 @@ struct Instance {
 /// Returns random bytes.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    #[cfg(test)]
+    if super::gc::numbers::fill(&mut bytes) {
+        return bytes;
+    }
     aws_lc_rs::rand::fill(&mut bytes).expect("the kernel has random numbers");
     bytes
 }

@@ -52,6 +52,8 @@ mod tests;
 mod turn;
 mod view;
 
+#[cfg(test)]
+pub(in crate::storage) use explore::numbers;
 pub(in crate::storage) use marker::Marker;
 pub(in crate::storage) use pages::Pages;
 pub use report::{GcReport, Level};

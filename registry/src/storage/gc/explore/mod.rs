@@ -10,6 +10,7 @@
 //! model is right.
 
 mod documents;
+pub(in crate::storage) mod numbers;
 mod scenario;
 mod schedule;
 mod world;

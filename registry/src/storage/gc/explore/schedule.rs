@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use super::Bounds;
 use super::world::World;
+use super::{Bounds, numbers};
 
 /// One participant.
 pub(super) type Actor = Pin<Box<dyn Future<Output = ()>>>;
@@ -73,6 +73,7 @@ pub(super) fn search(
     let mut path: Vec<Choice> = Vec::new();
     loop {
         let told = Told::default();
+        numbers::restart();
         let (world, actors) = make(&told);
         let mut execution = Execution {
             told,
