@@ -16,6 +16,11 @@ use crate::storage::store::{Store, nonce};
 /// How many memberships are condemned before manifests are looked at again.
 const BATCH: usize = 1000;
 
+/// How long at least it is remembered that something was deleted, whatever the grace. A client that
+/// was told before the deletion that a blob is there would otherwise have its manifest taken as one
+/// whose blob never was (sparse), instead of being asked to send the blob again.
+const REMEMBER_SECONDS: u64 = 3600;
+
 /// A membership that nothing was seen to need.
 struct Condemned {
     key: String,
@@ -64,12 +69,11 @@ impl Collector<'_> {
         let Some((mut membership, mut version)) = self.store.read::<Membership>(&key).await? else {
             return Ok(None);
         };
-        let is_old = self.is_old(&line, self.policy.grace_seconds);
         if !membership.state.is_there() {
-            self.forget(is_old, key, version).await?;
+            self.forget(&line, version).await?;
             return Ok(None);
         }
-        if !is_old {
+        if !self.is_old(&line, self.policy.grace_seconds) {
             self.pending = true;
             return Ok(None);
         }
@@ -110,19 +114,18 @@ impl Collector<'_> {
     /// on where this one had stopped it.
     pub(super) async fn forget(
         &mut self,
-        is_old: bool,
-        key: String,
+        line: &Listed,
         version: Version,
     ) -> Result<(), StorageError> {
         if !self.store.meta.is_atomic() || self.policy.dry_run {
             return Ok(());
         }
-        if !is_old {
+        if !self.is_old(line, self.policy.grace_seconds.max(REMEMBER_SECONDS)) {
             self.pending = true;
             return Ok(());
         }
         self.give_way().await;
-        let delete = Write::Delete(key, Condition::Is(version));
+        let delete = Write::Delete(line.key.clone(), Condition::Is(version));
         if self.store.write_or_lose(vec![delete]).await? {
             self.report.dead_records += 1;
         }
@@ -178,9 +181,7 @@ impl Collector<'_> {
                 continue;
             }
             self.store.untag_all(name, digest).await?;
-            let is_old = self.is_old(&seen.line, self.policy.grace_seconds);
-            let (key, version) = (seen.line.key.clone(), seen.line.version.clone());
-            self.forget(is_old, key, version).await?;
+            self.forget(&seen.line, seen.line.version.clone()).await?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::{GcPolicy, GcReport, Turns};
 use crate::endpoint::Name;
 use crate::storage::data::Stage;
 use crate::storage::disk;
-use crate::storage::manifest::{ManifestPut, digest_of};
+use crate::storage::manifest::{ManifestPut, PutManifestError, digest_of};
 use crate::storage::memory::{MemoryData, MemoryMeta};
 use crate::storage::meta::Condition;
 use crate::storage::store::{Backend, Clock, SparsePolicy, Store};
@@ -63,6 +63,17 @@ async fn upload(store: &Store, bytes: &'static [u8]) -> Digest {
 }
 
 async fn put(store: &Store, document: Document, tags: &[&str]) -> Digest {
+    let digest = document.digest();
+    try_put(store, document, tags).await.unwrap();
+    digest
+}
+
+/// Returns how many references are missing.
+async fn try_put(
+    store: &Store,
+    document: Document,
+    tags: &[&str],
+) -> Result<usize, PutManifestError> {
     let put = ManifestPut {
         name: &name(),
         digest: document.digest(),
@@ -71,8 +82,7 @@ async fn put(store: &Store, document: Document, tags: &[&str]) -> Digest {
         tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
         tag_condition: Condition::Any,
     };
-    store.put_manifest(&put).await.unwrap();
-    put.digest
+    store.put_manifest(&put).await
 }
 
 fn image(layer: &Digest, subject: Option<&Digest>) -> Document {
@@ -124,6 +134,35 @@ async fn what_nothing_refers_to_goes_with_its_bytes() {
         assert_eq!(upload(&store, b"loose").await, loose, "it can come back");
         assert!(has(&store, &loose).await);
     }
+}
+
+#[tokio::test]
+async fn what_was_deleted_is_remembered_although_there_is_no_grace() {
+    let directory = TempDir::new().unwrap();
+    let Backend { data, meta } = disk::open(directory.path(), clock()).unwrap();
+    let open = |clock| {
+        let (data, meta) = (Arc::clone(&data), Arc::clone(&meta));
+        Store::open(Backend { data, meta }, clock, SparsePolicy::All)
+    };
+    let store = open(clock()).await.unwrap();
+    for (bytes, is_deleted) in [(b"layer", true), (b"loose", false)] {
+        let blob = upload(&store, bytes).await;
+        if is_deleted {
+            assert!(store.delete_blob(&name(), &blob).await.unwrap());
+        }
+        for _ in 0..3 {
+            store.collect(&NOW).await.unwrap();
+        }
+        // Somebody was told that it is there, and relies on that.
+        let refused = try_put(&store, image(&blob, None), &["v1"]).await;
+        assert!(
+            matches!(&refused, Err(PutManifestError::Missing(missing)) if *missing == [blob]),
+            "{refused:?}"
+        );
+    }
+    let later = Clock(|| UNIX_EPOCH + Duration::from_secs(1_003_600));
+    let report = open(later).await.unwrap().collect(&NOW).await.unwrap();
+    assert_eq!(report.dead_records, 2, "not for good");
 }
 
 #[tokio::test]
