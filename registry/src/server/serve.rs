@@ -101,9 +101,8 @@ type Chore = Pin<Box<dyn Future<Output = ()> + Send>>;
 fn start_chores(app: &Arc<App>, tls: Option<&Arc<Tls>>, stop: &CancellationToken) {
     let until_stopped = |chore: Chore| stop.clone().run_until_cancelled_owned(chore);
     let spawn = |chore: Chore| drop(app.changes.spawn(until_stopped(chore)));
-    // These always have something to do, and between two waits for the store a good deal of it.
-    // Among the requests, each of which would wait behind that, they cost a push several times
-    // their share of the processor; on a thread of their own the kernel divides it.
+    // When these are due they do a good deal between two waits for the store. Requests on the same
+    // worker would wait behind that; among threads the kernel divides the processor.
     let spawn_apart = |chore: Chore| {
         let (runtime, chore) = (Handle::current(), until_stopped(chore));
         drop(app.changes.spawn_blocking(move || runtime.block_on(chore)));
